@@ -1,0 +1,150 @@
+//! One error type: what kind, which file, where in it, what is wrong and what to do.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, as a closed set that programs can match on. Serialized in snake case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The path does not exist.
+    NotFound,
+    /// The operating system does not let us read or write the path.
+    PermissionDenied,
+    /// The path is of the wrong kind: a directory where a file is due, a name that is not UTF-8.
+    Path,
+    /// Any other failure to read or write.
+    Io,
+    /// The bytes are no media that Percept (or ffmpeg, where present) knows.
+    UnknownFormat,
+    /// The container is known, the codec in it is not.
+    UnsupportedCodec,
+    /// The file is known but damaged, and nothing of it could be kept.
+    Damaged,
+    /// The file holds no audio, no samples, or nothing at all.
+    Empty,
+    /// A named limit was passed (length, memory, header size).
+    Limit,
+    /// A model file that cannot be used, or a model of another task.
+    Model,
+    /// A setting that is unknown, out of range, or contradicts another.
+    Config,
+    /// A data set that cannot be trained on or evaluated: labels, manifest, splits.
+    Dataset,
+    /// Training went wrong: not-a-number loss, nothing learned.
+    Training,
+    /// The `ffmpeg` program failed.
+    ExternalTool,
+    /// The work was stopped by the person (Ctrl-C).
+    Interrupted,
+    /// A defect in Percept.
+    Internal,
+}
+
+/// Where in a file an error stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// Byte offset from the start of the file.
+    Byte(u64),
+    /// Line number, counted from 1.
+    Line(u64),
+    /// Sample (per channel) from the start of the recording.
+    Sample(u64),
+}
+
+/// An error that carries its kind, path and position. Its `Display` is one line fit for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    pub kind: ErrorKind,
+    /// What is wrong and what to do about it, without the path.
+    pub message: String,
+    pub path: Option<PathBuf>,
+    pub position: Option<Position>,
+}
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), path: None, position: None }
+    }
+
+    /// Names the file, unless a deeper layer has already named one.
+    pub fn with_path(mut self, path: impl AsRef<Path>) -> Self {
+        self.path.get_or_insert_with(|| path.as_ref().to_path_buf());
+        self
+    }
+
+    pub fn at(mut self, position: Position) -> Self {
+        self.position.get_or_insert(position);
+        self
+    }
+
+    /// An operating system error on `path`, in plain words.
+    pub fn io(error: &std::io::Error, path: impl AsRef<Path>) -> Self {
+        use std::io::ErrorKind as Io;
+        let (kind, message) = match error.kind() {
+            Io::NotFound => (ErrorKind::NotFound, "no such file or directory; check the path".to_string()),
+            Io::PermissionDenied => {
+                (ErrorKind::PermissionDenied, "permission denied; check the file's access rights".to_string())
+            }
+            Io::IsADirectory => (ErrorKind::Path, "is a directory where a file is due".to_string()),
+            _ => (ErrorKind::Io, error.to_string()),
+        };
+        Self::new(kind, message).with_path(path)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = String::new();
+        if let Some(path) = &self.path {
+            line += &format!("{}: ", path.display());
+        }
+        line += &self.message;
+        match self.position {
+            Some(Position::Byte(n)) => line += &format!(" (at byte {n})"),
+            Some(Position::Line(n)) => line += &format!(" (line {n})"),
+            Some(Position::Sample(n)) => line += &format!(" (at sample {n})"),
+            None => {}
+        }
+        f.write_str(&one_line(&line))
+    }
+}
+
+/// A text from outside may hold line breaks or terminal control codes: a message stays one plain line.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
+}
+
+impl std::error::Error for Error {}
+
+impl From<candle_core::Error> for Error {
+    /// Shapes are checked before candle sees them, so what candle reports is a defect of ours.
+    fn from(error: candle_core::Error) -> Self {
+        Self::new(ErrorKind::Internal, format!("tensor computation failed: {error}; please report this"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_with_path_and_position() {
+        let error =
+            Error::new(ErrorKind::Damaged, "bad\nheader\u{1b}[31m").with_path("a.wav").at(Position::Byte(7));
+        assert_eq!(error.to_string(), "a.wav: bad\\nheader\\u{1b}[31m (at byte 7)");
+    }
+
+    #[test]
+    fn the_deepest_path_stays() {
+        let error = Error::new(ErrorKind::Io, "x").with_path("inner").with_path("outer");
+        assert_eq!(error.path.unwrap(), Path::new("inner"));
+    }
+}

@@ -1,0 +1,36 @@
+//! # Percept
+//!
+//! Percept learns to classify sound with recurrent networks, and then does it anywhere.
+//!
+//! The folders are the data flow; each knows nothing of what stands to its right:
+//!
+//! ```text
+//! media file ──► media ──► signal ──► features ──► nn ──► decide ──► output
+//!                                        ▲          ▲        ▲
+//!                                        └── model ─┴────────┘     train, evaluate beside; cli on top
+//! ```
+//!
+//! * [`media`] opens a file and gives a mono [`signal::Signal`] at the rate that is asked for.
+//! * [`features`] turns a signal into frames `[T, D]`: power or log-mel spectrogram, MFCC, deltas.
+//! * [`nn`] turns frames `[B, T, D]` into logits `[B, K]`: stacked, bidirectional LSTM or GRU, pooling, linear.
+//! * [`decide`] turns logits into labels with scores.
+//! * [`output`] writes results as JSON, JSON lines, CSV or text.
+//! * [`model`] is the one self-describing file; [`pipeline`] chains the stages for inference.
+//! * [`train`] and [`evaluate`] make a model from a folder and say how good it is.
+
+pub mod decide;
+pub mod error;
+pub mod evaluate;
+pub mod features;
+pub mod media;
+pub mod model;
+pub mod nn;
+pub mod output;
+pub mod pipeline;
+pub mod signal;
+pub mod train;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+
+pub use error::{Error, ErrorKind, Result};
