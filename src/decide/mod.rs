@@ -1,1 +1,1 @@
-//! TODO
+//! Logits -> decisions.

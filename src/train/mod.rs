@@ -1,1 +1,1 @@
-//! TODO
+//! Data set, split, batching, augmentation, trainer.
