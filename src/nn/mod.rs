@@ -1,6 +1,7 @@
 //! Features `[B, T, D]` -> logits `[B, K]`. Knows nothing of sound or pictures.
 
 pub mod cell;
+mod dropout;
 pub mod head;
 pub mod network;
 pub mod rnn;
@@ -12,7 +13,7 @@ use crate::{Error, ErrorKind, Result};
 
 pub use cell::CellKind;
 pub use head::Pooling;
-pub use network::Network;
+pub use network::{Network, Weights};
 
 /// Upper limits on what a file may ask for, so that a header cannot exhaust memory.
 pub const MAX_HIDDEN_SIZE: usize = 4096;

@@ -1,2 +1,166 @@
-//! TODO
-pub struct Network;
+//! The whole many-to-one network: recurrent layers, pooling, linear.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor, Var};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::dropout::dropout;
+use super::rnn::Rnn;
+use super::{MAX_WIDTH, NetworkConfig};
+use crate::{Error, ErrorKind, Result};
+
+/// Weights by name: `rnn.weight_ih_l0`, `attention.weight`, `head.weight`, ...
+pub type Weights = BTreeMap<String, Tensor>;
+
+/// Frames `[B, T, D]` in, logits `[B, K]` out.
+#[derive(Debug, Clone)]
+pub struct Network {
+    config: NetworkConfig,
+    input_size: usize,
+    rnn: Rnn,
+    attention: Option<Tensor>,
+    head_weight: Tensor,
+    head_bias: Tensor,
+}
+
+impl Network {
+    /// Names and shapes of all weights for `input_size` features and `num_classes` labels.
+    pub fn shapes(
+        config: &NetworkConfig,
+        input_size: usize,
+        num_classes: usize,
+    ) -> Vec<(String, Vec<usize>)> {
+        let width = config.num_directions() * config.hidden_size;
+        let mut shapes: Vec<_> = Rnn::shapes(config, input_size)
+            .into_iter()
+            .map(|(name, shape)| (format!("rnn.{name}"), shape))
+            .collect();
+        shapes.extend(config.pooling.shapes(width));
+        shapes.push(("head.weight".to_string(), vec![num_classes, width]));
+        shapes.push(("head.bias".to_string(), vec![num_classes]));
+        shapes
+    }
+
+    /// Fresh weights as PyTorch initialises them, uniform in ±1/√fan, the same for the same seed.
+    pub fn init(
+        config: &NetworkConfig,
+        input_size: usize,
+        num_classes: usize,
+        seed: u64,
+    ) -> Result<BTreeMap<String, Var>> {
+        check_sizes(config, input_size, num_classes)?;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut vars = BTreeMap::new();
+        for (name, shape) in Self::shapes(config, input_size, num_classes) {
+            let fan = if name.starts_with("rnn.") {
+                config.hidden_size
+            } else {
+                config.num_directions() * config.hidden_size
+            };
+            let bound = 1.0 / (fan as f32).sqrt();
+            let values: Vec<f32> =
+                (0..shape.iter().product()).map(|_| rng.random_range(-bound..=bound)).collect();
+            vars.insert(name, Var::from_vec(values, shape, &Device::Cpu)?);
+        }
+        Ok(vars)
+    }
+
+    /// Builds the network from named weights.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] names a tensor that is missing, superfluous or of the wrong shape.
+    pub fn new(
+        config: &NetworkConfig,
+        input_size: usize,
+        num_classes: usize,
+        weights: &Weights,
+    ) -> Result<Self> {
+        check_sizes(config, input_size, num_classes)?;
+        let shapes: BTreeMap<_, _> = Self::shapes(config, input_size, num_classes).into_iter().collect();
+        for (name, shape) in &shapes {
+            let tensor = weights
+                .get(name)
+                .ok_or_else(|| Error::new(ErrorKind::Model, format!("tensor `{name}` is missing")))?;
+            if tensor.dims() != shape {
+                let message = format!(
+                    "tensor `{name}` has shape {:?} where the configuration asks for {shape:?}",
+                    tensor.dims()
+                );
+                return Err(Error::new(ErrorKind::Model, message));
+            }
+        }
+        if let Some(name) = weights.keys().find(|name| !shapes.contains_key(*name)) {
+            return Err(Error::new(
+                ErrorKind::Model,
+                format!("tensor `{name}` has no place in this network"),
+            ));
+        }
+        Ok(Self {
+            config: config.clone(),
+            input_size,
+            rnn: Rnn::new(config, |name| Ok(weights[&format!("rnn.{name}")].clone()))?,
+            attention: weights.get("attention.weight").cloned(),
+            head_weight: weights["head.weight"].clone(),
+            head_bias: weights["head.bias"].clone(),
+        })
+    }
+
+    pub fn config(&self) -> &NetworkConfig {
+        &self.config
+    }
+
+    /// Features a frame, `D`.
+    pub fn input_size(&self) -> usize {
+        self.input_size
+    }
+
+    /// `x [B, T, D]` with `lengths[b]` valid frames in sequence `b` -> logits `[B, K]`. What a padded batch
+    /// gives for a clip is what the clip gives alone.
+    ///
+    /// With `rng` (training) activations are dropped between layers and before the linear layer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Dataset`] where shapes and lengths do not fit, or a length is 0.
+    pub fn forward(&self, x: &Tensor, lengths: &[usize], mut rng: Option<&mut ChaCha8Rng>) -> Result<Tensor> {
+        self.check_input(x, lengths)?;
+        let rnn = self.rnn.forward(x, lengths, rng.as_deref_mut())?;
+        let mut pooled = self.config.pooling.forward(&rnn, lengths, self.attention.as_ref())?;
+        if let Some(rng) = rng {
+            pooled = dropout(&pooled, self.config.dropout, rng)?;
+        }
+        Ok(pooled.matmul(&self.head_weight.t()?)?.broadcast_add(&self.head_bias)?)
+    }
+
+    fn check_input(&self, x: &Tensor, lengths: &[usize]) -> Result<()> {
+        let problem = match *x.dims() {
+            [batch, frames, dim] => {
+                if dim != self.input_size {
+                    format!("frames have {dim} features where the network takes {}", self.input_size)
+                } else if lengths.len() != batch {
+                    format!("{} lengths are given for a batch of {batch}", lengths.len())
+                } else if batch == 0 {
+                    "the batch is empty".to_string()
+                } else if let Some(length) = lengths.iter().find(|&&length| length == 0 || length > frames) {
+                    format!("a length is {length}; it must be 1 to {frames}, the number of frames")
+                } else {
+                    return Ok(());
+                }
+            }
+            ref other => format!("input has shape {other:?}; it must be [B, T, D]"),
+        };
+        Err(Error::new(ErrorKind::Dataset, problem))
+    }
+}
+
+fn check_sizes(config: &NetworkConfig, input_size: usize, num_classes: usize) -> Result<()> {
+    config.validate()?;
+    for (what, size) in [("features a frame", input_size), ("labels", num_classes)] {
+        if !(1..=MAX_WIDTH).contains(&size) {
+            let message = format!("{size} {what}: must be 1 to {MAX_WIDTH}");
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! Dropout with a random state of our own, so that one seed gives one training run.
+
+use candle_core::{Result, Tensor};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// Zeroes each element with probability `p` and scales the rest by `1 / (1 - p)` (Srivastava et al. 2014).
+pub(super) fn dropout(x: &Tensor, p: f32, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+    if p == 0.0 {
+        return Ok(x.clone());
+    }
+    let scale = 1.0 / (1.0 - p);
+    let mask: Vec<f32> =
+        (0..x.elem_count()).map(|_| if rng.random::<f32>() < p { 0.0 } else { scale }).collect();
+    x.mul(&Tensor::from_vec(mask, x.shape(), x.device())?)
+}
