@@ -116,7 +116,7 @@ impl fmt::Display for Error {
 }
 
 /// A text from outside may hold line breaks or terminal control codes: a message stays one plain line.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect()

@@ -66,8 +66,28 @@ impl Model {
         unimplemented!()
     }
 
+    /// Reads and checks a model file's bytes.
+    pub fn from_bytes(_bytes: &[u8]) -> Result<Self> {
+        unimplemented!()
+    }
+
+    /// Writes the model file: to a temporary name, then renamed. Afterwards `sha256` is that of the file.
+    pub fn save(&mut self, _path: &Path) -> Result<()> {
+        unimplemented!()
+    }
+
     /// The model that ships inside the program under this name, if there is one.
     pub fn builtin(_name: &str) -> Option<Result<Self>> {
+        unimplemented!()
+    }
+
+    /// Names of the models inside the program; the first is the one used where none is named.
+    pub fn builtin_names() -> &'static [&'static str] {
+        &["digits"]
+    }
+
+    /// Weights that training has learned.
+    pub fn num_parameters(&self) -> usize {
         unimplemented!()
     }
 }
