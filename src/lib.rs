@@ -16,12 +16,14 @@
 //! * [`decide`] turns logits into labels with scores.
 //! * [`output`] writes results as JSON, JSON lines, CSV or text.
 //! * [`model`] is the one self-describing file; [`pipeline`] chains the stages for inference.
+//! * [`files`] writes a file whole or not at all.
 //! * [`train`] and [`evaluate`] make a model from a folder and say how good it is.
 
 pub mod decide;
 pub mod error;
 pub mod evaluate;
 pub mod features;
+pub mod files;
 pub mod media;
 pub mod model;
 pub mod nn;
