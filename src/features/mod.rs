@@ -1,60 +1,10 @@
 //! Signal -> features `[T, D]`.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+pub mod config;
+
+pub use config::{FeatureConfig, FeatureKind, MelNorm, MelScale, Normalize, PadMode, Window};
 
 use crate::Result;
-
-/// Which features, with librosa's parameter names. Stored whole in the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct FeatureConfig {
-    pub kind: FeatureKind,
-    /// Rate the audio is resampled to before analysis, in Hz.
-    pub sample_rate: u32,
-    pub n_fft: usize,
-    /// Samples from one frame to the next.
-    pub hop_length: usize,
-    pub n_mels: usize,
-    /// Lowest frequency of the mel bank, Hz.
-    pub fmin: f32,
-    /// Highest frequency of the mel bank, Hz; `None` is half the sample rate.
-    pub fmax: Option<f32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FeatureKind {
-    Power,
-    LogMel,
-    Mfcc,
-}
-
-impl Default for FeatureConfig {
-    fn default() -> Self {
-        Self {
-            kind: FeatureKind::LogMel,
-            sample_rate: 16_000,
-            n_fft: 512,
-            hop_length: 160,
-            n_mels: 64,
-            fmin: 0.0,
-            fmax: None,
-        }
-    }
-}
-
-impl FeatureConfig {
-    /// Checks ranges and contradictions; names the setting that is wrong.
-    pub fn validate(&self) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Numbers per frame, `D`.
-    pub fn num_features(&self) -> usize {
-        unimplemented!()
-    }
-}
 
 /// Frames of one recording: `data[t * dim + d]`, shape `[T, D]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +27,46 @@ impl Extractor {
 
     /// `samples` at the config's sample rate -> `[T, D]`, not normalised.
     pub fn extract(&mut self, _samples: &[f32]) -> Result<Features> {
+        unimplemented!()
+    }
+}
+
+/// Mean and standard deviation of each feature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Normalization {
+    /// `[D]`
+    pub mean: Vec<f32>,
+    /// `[D]`, above 0.
+    pub std: Vec<f32>,
+}
+
+impl Normalization {
+    /// Those of one recording.
+    pub fn of(_features: &Features) -> Self {
+        unimplemented!()
+    }
+
+    /// `(x - mean) / std`, in place.
+    pub fn apply(&self, _features: &mut Features) {
+        unimplemented!()
+    }
+}
+
+/// Gathers a [`Normalization`] over many recordings.
+#[derive(Debug, Clone, Default)]
+pub struct Statistics {}
+
+impl Statistics {
+    pub fn add(&mut self, _features: &Features) {
+        unimplemented!()
+    }
+
+    /// Merging in the same order gives the same bits, however many threads counted.
+    pub fn merge(&mut self, _other: &Self) {
+        unimplemented!()
+    }
+
+    pub fn finish(&self) -> Result<Normalization> {
         unimplemented!()
     }
 }
