@@ -1,1 +1,5 @@
-//! TODO
+//! How good a model is.
+
+mod classification;
+
+pub use classification::{ClassMetrics, Evaluation, Failure};

@@ -1,1 +1,175 @@
-//! Data set, split, batching, augmentation, trainer.
+//! Makes a model from labelled recordings: data set, split, training loop.
+//!
+//! [`config`] says what to do, [`dataset`] finds the clips and their labels, [`split`] deals them into parts,
+//! [`fingerprint`] names the data and looks for leaks, [`trainer`] learns.
+
+pub mod augment;
+pub mod config;
+pub mod dataset;
+pub mod fingerprint;
+mod manifest;
+pub mod split;
+pub mod trainer;
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::Evaluation;
+use crate::model::Model;
+
+pub use augment::AugmentConfig;
+pub use config::{DataConfig, TrainConfig, TrainingConfig};
+pub use dataset::{Dataset, Item, Part};
+pub use split::Parts;
+pub use trainer::train;
+
+/// What training tells whoever watches it, as it goes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Clips are being read and analysed.
+    Loading { done: usize, total: usize },
+    /// All clips are in memory: how many, and their length together in seconds.
+    Loaded { clips: usize, seconds: f64 },
+    /// Something worth knowing that is as it should be: how the data was split, what was ignored.
+    Message(String),
+    /// Something that a person should look at; it goes into the report.
+    Warning(String),
+    /// `done` of `total` batches of epoch `epoch` (from 1) are learned; `loss` is their mean so far.
+    Batch { epoch: usize, done: usize, total: usize, loss: f64 },
+    /// An epoch is over.
+    Epoch {
+        /// Counted from 1.
+        epoch: usize,
+        /// Epochs that will be run unless training stops early.
+        epochs: usize,
+        /// Mean cross-entropy over the training part, in nats.
+        train_loss: f64,
+        /// Share of training clips that were right as they were learned, 0 to 1.
+        train_accuracy: f64,
+        /// Mean cross-entropy over the validation part; `None` where there is no such part.
+        validation_loss: Option<f64>,
+        validation_accuracy: Option<f64>,
+        /// This epoch is the best so far and is kept.
+        best: bool,
+        /// Time since training began, in seconds.
+        elapsed_seconds: f64,
+        /// Time to the last epoch at this pace, in seconds.
+        eta_seconds: f64,
+    },
+}
+
+/// Why training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// All epochs were run.
+    Finished,
+    /// Validation had not improved for `patience` epochs.
+    EarlyStopping,
+    /// The person stopped it (Ctrl-C); the best epoch so far was kept.
+    Interrupted,
+}
+
+/// A trained model and how it came to be.
+pub struct Outcome {
+    /// The best epoch's weights.
+    pub model: Model,
+    /// The best epoch on the validation part; `None` where there is no such part.
+    pub validation: Option<Evaluation>,
+    /// The best epoch on the test part, which is read once, at the end; `None` where there is no such part.
+    pub test: Option<Evaluation>,
+    /// Epoch that was kept, counted from 1.
+    pub best_epoch: usize,
+    /// Epochs that were run.
+    pub epochs: usize,
+    pub stop_reason: StopReason,
+    /// Wall-clock time of it all, in seconds.
+    pub seconds: f64,
+}
+
+/// Version of [`Report`]'s layout; it grows when a field changes its meaning or goes.
+pub const REPORT_VERSION: u32 = 1;
+
+/// What `percept train` prints as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    pub schema_version: u32,
+    /// `percept 0.1.0`
+    pub tool: String,
+    pub model: ReportModel,
+    pub data: ReportData,
+    pub training: ReportTraining,
+    /// The kept epoch on the validation part.
+    pub validation: Option<Evaluation>,
+    /// The kept epoch on the test part, which was read once, at the end.
+    pub test: Option<Evaluation>,
+    pub warnings: Vec<String>,
+}
+
+/// The file that was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportModel {
+    pub path: String,
+    pub name: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    pub labels: Vec<String>,
+    /// Weights that training has learned.
+    pub parameters: usize,
+}
+
+/// What was learned from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportData {
+    /// SHA-256 over the training files' contents and labels.
+    pub sha256: String,
+    /// Clips in each part: train, validation, test.
+    pub clips: std::collections::BTreeMap<String, usize>,
+}
+
+/// How it was learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportTraining {
+    pub seed: u64,
+    /// Epochs that were run.
+    pub epochs: usize,
+    /// Epoch that was kept, counted from 1.
+    pub best_epoch: usize,
+    pub stop_reason: StopReason,
+    /// Wall-clock time in seconds.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Sums up an outcome whose model was saved at `path`.
+    pub fn new(outcome: &Outcome, path: &Path, warnings: Vec<String>) -> Self {
+        let header = &outcome.model.header;
+        Self {
+            schema_version: REPORT_VERSION,
+            tool: concat!("percept ", env!("CARGO_PKG_VERSION")).to_string(),
+            model: ReportModel {
+                path: path.display().to_string(),
+                name: header.name.clone(),
+                sha256: outcome.model.sha256.clone(),
+                labels: header.labels.clone(),
+                parameters: outcome.model.num_parameters(),
+            },
+            data: ReportData {
+                sha256: header.provenance.data_sha256.clone(),
+                clips: header.provenance.split.clone(),
+            },
+            training: ReportTraining {
+                seed: header.provenance.seed,
+                epochs: outcome.epochs,
+                best_epoch: outcome.best_epoch,
+                stop_reason: outcome.stop_reason,
+                seconds: outcome.seconds,
+            },
+            validation: outcome.validation.clone(),
+            test: outcome.test.clone(),
+            warnings,
+        }
+    }
+}

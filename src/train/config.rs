@@ -1,0 +1,182 @@
+//! Everything about a training run, in one TOML file.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::AugmentConfig;
+use crate::features::FeatureConfig;
+use crate::nn::NetworkConfig;
+use crate::{Error, ErrorKind, Result};
+
+/// A training run: what is learned from, how it is heard, what learns, and how.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Which recordings, with which labels, in which parts.
+    pub data: DataConfig,
+    /// How sound becomes frames.
+    pub features: FeatureConfig,
+    /// The network's shape.
+    pub network: NetworkConfig,
+    /// How it learns.
+    pub training: TrainingConfig,
+    /// Random changes to the training clips.
+    pub augment: AugmentConfig,
+}
+
+/// Which recordings, with which labels, in which parts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// Directory with one folder a label. Either this or `manifest`.
+    pub directory: Option<PathBuf>,
+    /// CSV file with one row a clip; its paths are relative to it. Either this or `directory`.
+    pub manifest: Option<PathBuf>,
+    /// Manifest column with the clip's path.
+    pub path_column: String,
+    /// Manifest column with the clip's label.
+    pub label_column: String,
+    /// Manifest column with the clip's part (train, validation, test), if it is there; "" uses none.
+    pub split_column: String,
+    /// Manifest column with what must stay in one part (speaker, site, recording), if it is there; "" uses none.
+    pub group_column: String,
+    /// Rows of the manifest to use, as "column=value" or "column!=value"; all must hold.
+    #[serde(rename = "where")]
+    pub filters: Vec<String>,
+    /// Share of the training part that is kept aside to choose the best epoch, where the data has no validation
+    /// part of its own. 0 to 0.9; 0 keeps none.
+    pub validation_fraction: f64,
+    /// Share of the data that is kept aside to be read once, at the end, where the data has no split of its own.
+    /// 0 to 0.9; 0 keeps none.
+    pub test_fraction: f64,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            manifest: None,
+            path_column: "path".into(),
+            label_column: "label".into(),
+            split_column: "split".into(),
+            group_column: "group".into(),
+            filters: Vec::new(),
+            validation_fraction: 0.1,
+            test_fraction: 0.0,
+        }
+    }
+}
+
+/// How the network learns: AdamW under a one-cycle learning rate (Smith & Topin 2018).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// Times that every training clip is seen, at most.
+    pub epochs: usize,
+    /// Clips in one step.
+    pub batch_size: usize,
+    /// Highest learning rate, reached at the end of the warm-up.
+    pub learning_rate: f64,
+    /// Share of all steps in which the learning rate rises, before it falls to nearly nothing. 0 to 1.
+    pub warmup_fraction: f64,
+    /// Decoupled weight decay (AdamW).
+    pub weight_decay: f64,
+    /// Largest norm of all gradients together; longer ones are shortened to it. 0 turns clipping off.
+    pub clip_norm: f64,
+    /// Share of the target that is spread over all labels. 0 to 0.5.
+    pub label_smoothing: f64,
+    /// Epochs without a better validation before training stops; 0 never stops early.
+    pub patience: usize,
+    /// Seed of everything random: split, first weights, order, dropout, augmentation.
+    pub seed: u64,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 60,
+            batch_size: 32,
+            learning_rate: 2e-3,
+            warmup_fraction: 0.2,
+            weight_decay: 0.01,
+            clip_norm: 1.0,
+            label_smoothing: 0.0,
+            patience: 15,
+            seed: 0,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks every section; names the setting that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        self.data.validate()?;
+        self.features.validate()?;
+        self.network.validate()?;
+        self.training.validate()?;
+        self.augment.validate()
+    }
+}
+
+/// `value` must satisfy `ok`, else an error that names the setting and its range.
+fn check(ok: bool, name: &str, value: impl std::fmt::Display, range: &str) -> Result<()> {
+    if ok {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Config, format!("{name} is {value}; it must be {range}")))
+}
+
+impl DataConfig {
+    /// Checks ranges and contradictions; names the setting that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        if self.directory.is_some() && self.manifest.is_some() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "directory and manifest are both given; use one of them",
+            ));
+        }
+        for (name, column) in [("path_column", &self.path_column), ("label_column", &self.label_column)] {
+            check(!column.is_empty(), name, "empty", "the name of a column")?;
+        }
+        let fraction = |v: f64| (0.0..=0.9).contains(&v);
+        check(
+            fraction(self.validation_fraction),
+            "validation_fraction",
+            self.validation_fraction,
+            "0 to 0.9",
+        )?;
+        check(fraction(self.test_fraction), "test_fraction", self.test_fraction, "0 to 0.9")
+    }
+}
+
+impl TrainingConfig {
+    /// Checks ranges; names the setting that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        check((1..=100_000).contains(&self.epochs), "epochs", self.epochs, "1 to 100000")?;
+        check((1..=65_536).contains(&self.batch_size), "batch_size", self.batch_size, "1 to 65536")?;
+        check(
+            self.learning_rate > 0.0 && self.learning_rate <= 1.0,
+            "learning_rate",
+            self.learning_rate,
+            "above 0 and at most 1",
+        )?;
+        check(
+            (0.0..=1.0).contains(&self.warmup_fraction),
+            "warmup_fraction",
+            self.warmup_fraction,
+            "0 to 1",
+        )?;
+        check((0.0..=1.0).contains(&self.weight_decay), "weight_decay", self.weight_decay, "0 to 1")?;
+        check((0.0..=1e6).contains(&self.clip_norm), "clip_norm", self.clip_norm, "0 to 1000000")?;
+        check(
+            (0.0..=0.5).contains(&self.label_smoothing),
+            "label_smoothing",
+            self.label_smoothing,
+            "0 to 0.5",
+        )?;
+        // TOML's integers are signed 64 bits: a larger seed could not be written back.
+        check(self.seed <= i64::MAX as u64, "seed", self.seed, "0 to 9223372036854775807")
+    }
+}

@@ -1,0 +1,1 @@
+//! Reads a manifest: a CSV file with one row a clip.
