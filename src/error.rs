@@ -127,7 +127,10 @@ impl std::error::Error for Error {}
 impl From<candle_core::Error> for Error {
     /// Shapes are checked before candle sees them, so what candle reports is a defect of ours.
     fn from(error: candle_core::Error) -> Self {
-        Self::new(ErrorKind::Internal, format!("tensor computation failed: {error}; please report this"))
+        // The lines after the first are a backtrace.
+        let text = error.to_string();
+        let what = text.lines().next().unwrap_or_default();
+        Self::new(ErrorKind::Internal, format!("tensor computation failed: {what}; please report this"))
     }
 }
 

@@ -74,7 +74,7 @@ impl Rnn {
         mut rng: Option<&mut ChaCha8Rng>,
     ) -> Result<RnnOutput> {
         let (batch, frames, _) = x.dims3()?;
-        let masks = step_masks(lengths, frames, x)?;
+        let masks = step_masks(lengths, frames, self.hidden_size, x)?;
 
         // One tensor a time step: gradients of slices of one big tensor would each be as big as the whole.
         let by_time = x.transpose(0, 1)?.contiguous()?;
@@ -146,15 +146,16 @@ impl Rnn {
     }
 }
 
-/// For each step `None` where every sequence still runs, else `[B, 1]` with 1 where one does.
-fn step_masks(lengths: &[usize], frames: usize, x: &Tensor) -> Result<Vec<Option<Tensor>>> {
+/// For each step `None` where every sequence still runs, else `[B, H]` with 1 where one does.
+fn step_masks(lengths: &[usize], frames: usize, width: usize, x: &Tensor) -> Result<Vec<Option<Tensor>>> {
     (0..frames)
         .map(|t| {
             if lengths.iter().all(|&length| t < length) {
                 return Ok(None);
             }
             let mask: Vec<u8> = lengths.iter().map(|&length| u8::from(t < length)).collect();
-            Tensor::from_vec(mask, (lengths.len(), 1), x.device()).map(Some)
+            let column = Tensor::from_vec(mask, (lengths.len(), 1), x.device())?;
+            column.broadcast_as((lengths.len(), width)).map(Some)
         })
         .collect()
 }
