@@ -1,9 +1,14 @@
 //! File -> signal: decoding, mix-down, resampling, and `probe`.
 
+pub mod probe;
+mod write;
+
 use std::path::Path;
 
 use crate::Result;
 use crate::signal::Signal;
+
+pub use write::{SampleFormat, write_wav, write_wav_as};
 
 /// Which audio to take from a file, and at what rate.
 #[derive(Debug, Clone, Default, PartialEq)]
