@@ -1,1 +1,121 @@
-//! TODO
+//! The command line: one file a command.
+//!
+//! Results go to stdout, messages to stderr. Exit codes: 0 all went well, 1 some inputs failed, 2 wrong usage
+//! or a fatal error.
+
+mod classify;
+mod info;
+mod model_choice;
+mod probe;
+mod schema;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
+
+use crate::{Error, ErrorKind, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  percept classify call.wav                        what is in a recording, by the built-in model
+  percept classify -m birds.safetensors *.flac     ... by your own
+  percept probe interview.mp4                      what a file holds
+  percept COMMAND --help                           more on a command";
+
+/// Learns to classify sound with recurrent networks, then does it anywhere.
+#[derive(Debug, clap::Parser)]
+#[command(name = "percept", version, after_help = EXAMPLES, max_term_width = 100, styles = STYLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Say what is in recordings
+    Classify(classify::Args),
+    /// Print as JSON what media files hold
+    Probe(probe::Args),
+    /// Say what a model is
+    Info(info::Args),
+    /// Print the JSON Schema of a command's output
+    Schema(schema::Args),
+}
+
+impl Command {
+    pub fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Classify(args) => classify::run(args),
+            Self::Probe(args) => probe::run(args),
+            Self::Info(args) => info::run(args),
+            Self::Schema(args) => schema::run(args),
+        }
+    }
+}
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// One line on stderr: `percept: error: ...`.
+pub fn report(error: &Error) {
+    say(format_args!("error: {error}"));
+}
+
+/// One line on stderr. A closed stderr is no reason to stop.
+pub(crate) fn say(message: impl Display) {
+    let _ = writeln!(io::stderr(), "percept: {message}");
+}
+
+/// The outcome of writing results to `path`, or to stdout where that is `None`. A reader of stdout that left
+/// (`percept ... | head`) has all it wanted: the program ends, without complaint.
+pub(crate) fn written<T>(result: io::Result<T>, path: Option<&Path>) -> Result<T> {
+    result.map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        Error::io(&error, path.unwrap_or(Path::new("standard output")))
+    })
+}
+
+/// Prints a whole text to stdout.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()), None)
+}
+
+/// 0 if all inputs went well, else 1.
+pub(crate) fn exit_code(failed: usize) -> ExitCode {
+    ExitCode::from(u8::from(failed > 0))
+}
+
+/// What can be said of an input without opening it.
+pub(crate) fn check_input(path: &Path) -> Result<()> {
+    let wrong = |message: &str| Err(Error::new(ErrorKind::Path, message).with_path(path));
+    if path.to_str().is_none() {
+        return wrong("the name is not UTF-8, which JSON cannot carry; rename the file");
+    }
+    if path.is_dir() {
+        let message = format!(
+            "is a directory where a file is due; name the files in it, for example {}",
+            path.join("*.wav").display()
+        );
+        return wrong(&message);
+    }
+    Ok(())
+}
+
+/// Inputs that no command can read, so that nothing is done for the others either.
+pub(crate) fn refuse_stdin(inputs: &[std::path::PathBuf]) -> Result<()> {
+    if inputs.iter().any(|input| input.as_os_str() == "-") {
+        let message =
+            "reading from standard input (-) is not supported; save the recording to a file and name it";
+        return Err(Error::new(ErrorKind::Path, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! `percept info`: what a model is.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{model_choice, print};
+use crate::error::one_line;
+use crate::model::{Model, ModelHeader};
+use crate::{Error, ErrorKind, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  percept info                                     the built-in model
+  percept info birds.safetensors
+  percept info birds.safetensors --format json";
+
+/// Say what a model is
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Model file, or the name of a built-in model
+    #[arg(value_name = "MODEL")]
+    model: Option<OsString>,
+
+    /// How to write it
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    format: InfoFormat,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum InfoFormat {
+    /// For people
+    Text,
+    /// The model file's header
+    Json,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let builtin = Model::builtin_names().first().map(OsString::from);
+    let model = model_choice::load(args.model.or(builtin).as_deref())?;
+    print(&match args.format {
+        InfoFormat::Text => text(&model),
+        InfoFormat::Json => json(&model)?,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json(model: &Model) -> Result<String> {
+    #[derive(Serialize)]
+    struct Info<'a> {
+        sha256: &'a str,
+        num_parameters: usize,
+        #[serde(flatten)]
+        header: &'a ModelHeader,
+    }
+    let info = Info { sha256: &model.sha256, num_parameters: model.num_parameters(), header: &model.header };
+    let text = serde_json::to_string_pretty(&info)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("cannot write the header: {error}")))?;
+    Ok(text + "\n")
+}
+
+fn text(model: &Model) -> String {
+    let header = &model.header;
+    let provenance = &header.provenance;
+    let numbers = |pairs: Vec<String>| pairs.join(", ");
+    let rows = [
+        ("name", header.name.clone()),
+        ("task", settings(&header.task)),
+        ("labels", format!("{}: {}", header.labels.len(), header.labels.join(", "))),
+        ("features", settings(&header.features)),
+        ("network", settings(&header.network)),
+        ("parameters", model.num_parameters().to_string()),
+        ("trained by", provenance.tool.clone()),
+        ("seed", provenance.seed.to_string()),
+        ("clips", numbers(provenance.split.iter().map(|(part, n)| format!("{part} {n}")).collect())),
+        ("metrics", numbers(provenance.metrics.iter().map(|(name, x)| format!("{name} {x:.4}")).collect())),
+        ("notes", provenance.notes.clone()),
+        ("data sha256", provenance.data_sha256.clone()),
+        ("sha256", model.sha256.clone()),
+    ];
+    let mut text = String::new();
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = writeln!(text, "{name:<12} {}", one_line(value));
+    }
+    text
+}
+
+/// `name value` of all settings of a configuration, as the file spells them.
+fn settings(config: &impl Serialize) -> String {
+    fn plain(value: &Value) -> Option<String> {
+        match value {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            Value::Object(fields) => {
+                let pairs =
+                    fields.iter().filter_map(|(name, value)| Some(format!("{name} {}", plain(value)?)));
+                Some(pairs.collect::<Vec<_>>().join(", "))
+            }
+            other => Some(other.to_string()),
+        }
+    }
+    serde_json::to_value(config).ok().and_then(|value| plain(&value)).unwrap_or_default()
+}

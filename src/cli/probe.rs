@@ -1,0 +1,42 @@
+//! `percept probe`: what media files hold, as JSON.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{check_input, exit_code, refuse_stdin, report, written};
+use crate::Result;
+use crate::media::probe::probe;
+use crate::output::{JsonWriter, ProbeRecord};
+
+const EXAMPLES: &str = "\
+Examples:
+  percept probe interview.mp4
+  percept probe *.wav
+
+Samples are counted by decoding, so the numbers are exact.";
+
+/// Print as JSON what media files hold
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Media files
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    refuse_stdin(&args.files)?;
+    let mut writer = JsonWriter::new(io::BufWriter::new(io::stdout()), args.files.len() > 1);
+    let mut failed = 0;
+    for path in &args.files {
+        let result = check_input(path).and_then(|()| probe(path)).map_err(|error| error.with_path(path));
+        if let Err(error) = &result {
+            failed += 1;
+            report(error);
+        }
+        written(writer.write(&ProbeRecord::new(path, result)), None)?;
+    }
+    written(writer.finish(), None)?;
+    Ok(exit_code(failed))
+}

@@ -1,0 +1,38 @@
+//! `percept schema`: the JSON Schema of what a command prints, from the very types that are printed.
+
+use std::process::ExitCode;
+
+use schemars::{Schema, schema_for};
+
+use crate::Result;
+use crate::output::record::{ClassifyRecord, Document, ProbeRecord};
+
+/// Print the JSON Schema of a command's output
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The command whose output is described
+    #[arg(value_name = "COMMAND", value_enum, default_value = "classify")]
+    command: Described,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Described {
+    /// What `percept classify` prints as json, or on each line as jsonl
+    Classify,
+    /// What `percept probe` prints
+    Probe,
+}
+
+impl Described {
+    fn schema(self) -> Schema {
+        match self {
+            Self::Classify => schema_for!(Document<ClassifyRecord>),
+            Self::Probe => schema_for!(Document<ProbeRecord>),
+        }
+    }
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    super::print(&format!("{:#}\n", args.command.schema().as_value()))?;
+    Ok(ExitCode::SUCCESS)
+}

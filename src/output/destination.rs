@@ -1,0 +1,60 @@
+//! Where results go: stdout, or a file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::files::AtomicFile;
+use crate::{Error, Result};
+
+/// stdout, or a file that appears whole or not at all.
+pub enum Destination {
+    Stdout(BufWriter<io::Stdout>),
+    File(AtomicFile),
+    /// `/dev/null`, a named pipe and the like are written to; renaming would replace them.
+    Device(File),
+}
+
+impl Destination {
+    /// `None` is stdout.
+    pub fn new(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self::Stdout(BufWriter::new(io::stdout())));
+        };
+        match std::fs::canonicalize(path) {
+            Ok(target) if !target.is_file() && !target.is_dir() => {
+                let file = File::options().write(true).open(&target).map_err(|e| Error::io(&e, path))?;
+                Ok(Self::Device(file))
+            }
+            // Through a link, so that the link stays.
+            Ok(target) => Ok(Self::File(AtomicFile::create(target)?)),
+            Err(_) => Ok(Self::File(AtomicFile::create(path)?)),
+        }
+    }
+
+    /// Everything has been written: a file gets its name.
+    pub fn commit(self) -> Result<()> {
+        match self {
+            Self::Stdout(_) | Self::Device(_) => Ok(()),
+            Self::File(file) => file.commit(),
+        }
+    }
+}
+
+impl Write for Destination {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(out) => out.write(bytes),
+            Self::File(out) => out.write(bytes),
+            Self::Device(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(out) => out.flush(),
+            Self::File(out) => out.flush(),
+            Self::Device(out) => out.flush(),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a result is. JSON and its schema (`percept schema`) both come from these types.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::decide::Prediction;
+use crate::media::Audio;
+use crate::media::probe::Probe;
+use crate::model::{Model, Task};
+use crate::{Error, ErrorKind};
+
+/// Version of the JSON that Percept writes. It grows when a field changes its meaning or goes away; new
+/// fields may come without it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Name and version of this program: `percept 0.1.0`.
+pub const TOOL: &str = concat!("percept ", env!("CARGO_PKG_VERSION"));
+
+/// What `percept classify` says of one input.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(title = "percept classify, one input")]
+pub struct ClassifyRecord {
+    /// Version of this format: 1.
+    pub schema_version: u32,
+    /// Name and version of the program that wrote this.
+    pub tool: String,
+    pub model: ModelInfo,
+    pub input: InputInfo,
+    #[serde(flatten)]
+    pub outcome: Outcome<Classified>,
+}
+
+/// What `percept probe` says of one input.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(title = "percept probe, one input")]
+pub struct ProbeRecord {
+    /// Version of this format: 1.
+    pub schema_version: u32,
+    /// Name and version of the program that wrote this.
+    pub tool: String,
+    pub input: ProbeInput,
+    #[serde(flatten)]
+    pub outcome: Outcome<Probed>,
+}
+
+/// What is on stdout: one record for one input, an array for several.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code, reason = "only its schema is used; the records are written one by one")]
+pub enum Document<T> {
+    One(T),
+    Several(Vec<T>),
+}
+
+/// A result, or why there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Outcome<T> {
+    Ok(T),
+    Error { error: ErrorInfo },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Classified {
+    /// What a person should know: damage after good audio, replaced samples, a helper program used.
+    pub warnings: Vec<String>,
+    /// Best first, at most as many as `--top-k` asks for.
+    pub predictions: Vec<Prediction>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Probed {
+    pub media: Probe,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ErrorInfo {
+    pub kind: ErrorKind,
+    /// One line: what is wrong and what to do.
+    pub message: String,
+}
+
+/// Which model answered.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ModelInfo {
+    pub name: String,
+    /// SHA-256 of the model file, in hexadecimal.
+    pub sha256: String,
+    pub task: Task,
+    /// All labels the model knows.
+    pub labels: Vec<String>,
+}
+
+/// What was read. All but `path` is absent where the file could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct InputInfo {
+    /// As it was given.
+    pub path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<InputKind>,
+    /// Short container name: `wav`, `flac`, `ogg`, `mp4`, ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The codec's name in ffmpeg: `pcm_s16le`, `flac`, `mp3`, ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+    /// In seconds: `num_samples / sample_rate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<f64>,
+    /// The file's own, in Hz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<u32>,
+    /// The file's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// Samples per channel that were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_samples: Option<u64>,
+    /// How the channels became one: `mono`, `mean of 2 channels`, `channel 1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mix: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct ProbeInput {
+    /// As it was given.
+    pub path: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    Audio,
+}
+
+impl ClassifyRecord {
+    pub fn ok(model: &ModelInfo, path: &Path, audio: Audio, predictions: Vec<Prediction>) -> Self {
+        let input = InputInfo {
+            path: path.to_string_lossy().into_owned(),
+            kind: Some(InputKind::Audio),
+            container: Some(audio.container),
+            codec: Some(audio.codec),
+            duration: Some(audio.num_samples as f64 / f64::from(audio.sample_rate)),
+            sample_rate: Some(audio.sample_rate),
+            channels: Some(audio.channels),
+            num_samples: Some(audio.num_samples),
+            mix: Some(audio.mix),
+        };
+        Self::new(model, input, Outcome::Ok(Classified { warnings: audio.warnings, predictions }))
+    }
+
+    pub fn error(model: &ModelInfo, path: &Path, error: &Error) -> Self {
+        let input = InputInfo { path: path.to_string_lossy().into_owned(), ..InputInfo::default() };
+        Self::new(model, input, Outcome::Error { error: ErrorInfo::new(error, path) })
+    }
+
+    fn new(model: &ModelInfo, input: InputInfo, outcome: Outcome<Classified>) -> Self {
+        Self { schema_version: SCHEMA_VERSION, tool: TOOL.to_string(), model: model.clone(), input, outcome }
+    }
+}
+
+impl ProbeRecord {
+    pub fn new(path: &Path, result: Result<Probe, Error>) -> Self {
+        let outcome = match result {
+            Ok(media) => Outcome::Ok(Probed { media }),
+            Err(error) => Outcome::Error { error: ErrorInfo::new(&error, path) },
+        };
+        let input = ProbeInput { path: path.to_string_lossy().into_owned() };
+        Self { schema_version: SCHEMA_VERSION, tool: TOOL.to_string(), input, outcome }
+    }
+}
+
+impl<T> Outcome<T> {
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::Error { .. })
+    }
+}
+
+impl ModelInfo {
+    pub fn new(model: &Model) -> Self {
+        Self {
+            name: model.header.name.clone(),
+            sha256: model.sha256.clone(),
+            task: model.header.task,
+            labels: model.header.labels.clone(),
+        }
+    }
+}
+
+impl ErrorInfo {
+    /// The record names its input already, so the message leaves it out unless it is about another file.
+    fn new(error: &Error, input: &Path) -> Self {
+        let mut error = error.clone();
+        if error.path.as_deref() == Some(input) {
+            error.path = None;
+        }
+        Self { kind: error.kind, message: error.to_string() }
+    }
+}
