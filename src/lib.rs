@@ -36,3 +36,6 @@ pub mod train;
 pub mod cli;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// What made a file: name and version.
+pub const TOOL: &str = concat!("percept ", env!("CARGO_PKG_VERSION"));

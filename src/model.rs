@@ -1,13 +1,41 @@
 //! The one self-describing file: weights, configuration, labels, statistics and provenance.
+//!
+//! It is a [safetensors](https://github.com/huggingface/safetensors) file. Its `__metadata__` has one entry,
+//! `percept`: a [`ModelHeader`] as JSON. Its tensors are the network's weights under PyTorch's names
+//! (`rnn.weight_ih_l0`, ..., `head.bias`), as f32 or f16, and `normalization.mean` and `normalization.std`.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::io::{Read, Write};
 use std::path::Path;
 
+use candle_core::{Device, Tensor};
+use half::f16;
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::Result;
-use crate::features::FeatureConfig;
-use crate::nn::NetworkConfig;
+use crate::features::{FeatureConfig, Features, Normalization, Normalize};
+use crate::files::AtomicFile;
+use crate::nn::{MAX_WIDTH, Network, NetworkConfig, Weights};
+use crate::{Error, ErrorKind, Result};
+
+/// The version of the file's layout that this program writes, and the only one it reads.
+pub const FORMAT_VERSION: u32 = 1;
+/// Longest model file, in bytes.
+pub const MAX_FILE_BYTES: u64 = 2 << 30;
+/// Longest safetensors header, in bytes: names, shapes and the `percept` entry.
+pub const MAX_HEADER_BYTES: u64 = 16 << 20;
+
+/// The models inside the program; the first is used where none is named.
+const BUILTIN: [(&str, &[u8]); 1] = [("digits", include_bytes!("../assets/digits.safetensors"))];
+const BUILTIN_NAMES: [&str; BUILTIN.len()] = [BUILTIN[0].0];
+
+const METADATA_KEY: &str = "percept";
+const MEAN: &str = "normalization.mean";
+const STD: &str = "normalization.std";
 
 /// What a model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,41 +81,349 @@ pub struct Provenance {
     pub notes: String,
 }
 
+/// How weights are stored. In memory they are always f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    #[default]
+    F32,
+    /// Half the size; eleven significant bits.
+    F16,
+}
+
 /// A model ready to answer.
+#[derive(Debug, Clone)]
 pub struct Model {
-    pub header: ModelHeader,
-    /// SHA-256 of the file's bytes, in hexadecimal.
-    pub sha256: String,
+    header: ModelHeader,
+    normalization: Option<Normalization>,
+    weights: Weights,
+    network: Network,
+    precision: Precision,
+    sha256: String,
 }
 
 impl Model {
+    /// Puts a model together and checks that its parts fit. With [`Precision::F16`] the weights are rounded
+    /// at once, so that the model answers as its file will.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] where labels, statistics or weights do not fit the header.
+    pub fn new(
+        header: ModelHeader,
+        normalization: Option<Normalization>,
+        mut weights: Weights,
+        precision: Precision,
+    ) -> Result<Self> {
+        check_header(&header, normalization.as_ref())?;
+        if precision == Precision::F16 {
+            for tensor in weights.values_mut() {
+                *tensor = tensor.to_dtype(candle_core::DType::F16)?.to_dtype(candle_core::DType::F32)?;
+            }
+        }
+        check_finite(&weights)?;
+        let network =
+            Network::new(&header.network, header.features.num_features(), header.labels.len(), &weights)?;
+        let mut model = Self { header, normalization, weights, network, precision, sha256: String::new() };
+        model.sha256 = hex(&Sha256::digest(model.to_bytes()?));
+        Ok(model)
+    }
+
     /// Reads and checks a model file.
-    pub fn load(_path: &Path) -> Result<Self> {
-        unimplemented!()
+    pub fn load(path: &Path) -> Result<Self> {
+        read_limited(path).and_then(|bytes| Self::from_bytes(&bytes)).map_err(|e| e.with_path(path))
     }
 
     /// Reads and checks a model file's bytes.
-    pub fn from_bytes(_bytes: &[u8]) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] for what is no model, is damaged, of an unknown version, or does not fit together.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        check_length(bytes)?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| match e {
+            SafeTensorError::MetadataIncompleteBuffer => {
+                damaged("is cut off: its tensors and its length do not agree".to_string())
+            }
+            e => damaged(format!("its header is damaged: {e}")),
+        })?;
+        let text = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY)).ok_or_else(|| {
+            bad("is a safetensors file without a `percept` entry in its metadata, so not a Percept model; \
+                 `percept train` makes one")
+        })?;
+        let header = parse_header(text)?;
+
+        let file =
+            SafeTensors::deserialize(bytes).map_err(|e| damaged(format!("its tensors are damaged: {e}")))?;
+        let (mut weights, mut statistics) = (Weights::new(), BTreeMap::new());
+        let mut precision = Precision::F32;
+        for (name, view) in file.iter() {
+            let values = to_f32(name, view.dtype(), view.data())?;
+            if name == MEAN || name == STD {
+                statistics.insert(name.to_string(), values);
+                continue;
+            }
+            if view.dtype() == Dtype::F16 {
+                precision = Precision::F16;
+            }
+            weights.insert(name.to_string(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
+        }
+        let normalization = match (statistics.remove(MEAN), statistics.remove(STD)) {
+            (Some(mean), Some(std)) => Some(Normalization { mean, std }),
+            (None, None) => None,
+            (mean, _) => {
+                let missing = if mean.is_none() { MEAN } else { STD };
+                return Err(bad(format!("tensor `{missing}` is missing")));
+            }
+        };
+        let mut model = Self::new(header, normalization, weights, precision)?;
+        model.sha256 = hex(&Sha256::digest(bytes));
+        Ok(model)
     }
 
-    /// Writes the model file: to a temporary name, then renamed. Afterwards `sha256` is that of the file.
-    pub fn save(&mut self, _path: &Path) -> Result<()> {
-        unimplemented!()
+    /// Writes the model file.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut file = AtomicFile::create(path)?;
+        file.write_all(&self.to_bytes()?).map_err(|e| Error::io(&e, path))?;
+        file.commit()
+    }
+
+    /// The model file's bytes; the same for the same model.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in &self.weights {
+            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+            tensors.insert(name.as_str(), StoredTensor::new(&values, tensor.dims(), self.precision));
+        }
+        if let Some(Normalization { mean, std }) = &self.normalization {
+            for (name, values) in [(MEAN, mean), (STD, std)] {
+                tensors.insert(name, StoredTensor::new(values, &[values.len()], Precision::F32));
+            }
+        }
+        let header = serde_json::to_string(&self.header)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot write the model's header: {e}")))?;
+        // One entry only: the map's order is random, and the same model must give the same bytes.
+        let metadata = HashMap::from([(METADATA_KEY.to_string(), header)]);
+        safetensors::serialize(tensors, Some(metadata))
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot write the model: {e}")))
     }
 
     /// The model that ships inside the program under this name, if there is one.
-    pub fn builtin(_name: &str) -> Option<Result<Self>> {
-        unimplemented!()
+    pub fn builtin(name: &str) -> Option<Result<Self>> {
+        BUILTIN.iter().find(|(builtin, _)| *builtin == name).map(|(_, bytes)| Self::from_bytes(bytes))
     }
 
     /// Names of the models inside the program; the first is the one used where none is named.
     pub fn builtin_names() -> &'static [&'static str] {
-        &["digits"]
+        &BUILTIN_NAMES
+    }
+
+    pub fn header(&self) -> &ModelHeader {
+        &self.header
+    }
+
+    /// SHA-256 of the model file's bytes, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// How the weights are stored in the file.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Weights that training has learned.
     pub fn num_parameters(&self) -> usize {
-        unimplemented!()
+        self.weights.values().map(Tensor::elem_count).sum()
     }
+
+    /// Features `[T, D]` as the extractor gives them -> logits, one per label.
+    pub fn logits(&self, mut features: Features) -> Result<Vec<f32>> {
+        self.normalize(&mut features);
+        let (frames, dim) = (features.frames, features.dim);
+        let x = Tensor::from_vec(features.data, (1, frames, dim), &Device::Cpu)?;
+        Ok(self.network.forward(&x, &[frames], None)?.squeeze(0)?.to_vec1()?)
+    }
+
+    /// As [`FeatureConfig::normalize`] says.
+    fn normalize(&self, features: &mut Features) {
+        match (&self.normalization, self.header.features.normalize) {
+            (Some(statistics), _) => statistics.apply(features),
+            (None, Normalize::PerFile) => Normalization::of(features).apply(features),
+            (None, _) => {}
+        }
+    }
+}
+
+/// A tensor's bytes on their way to a file.
+struct StoredTensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl StoredTensor {
+    fn new(values: &[f32], shape: &[usize], precision: Precision) -> Self {
+        let (dtype, bytes) = match precision {
+            Precision::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Precision::F16 => {
+                (Dtype::F16, values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect())
+            }
+        };
+        Self { dtype, shape: shape.to_vec(), bytes }
+    }
+}
+
+impl View for StoredTensor {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn to_f32(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
+    match dtype {
+        Dtype::F32 => {
+            Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+        }
+        Dtype::F16 => Ok(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
+        other => Err(bad(format!("tensor `{name}` is of type {other:?}; a model has F32 or F16"))),
+    }
+}
+
+fn read_limited(path: &Path) -> Result<Vec<u8>> {
+    let io = |e: std::io::Error| Error::io(&e, path);
+    let file = std::fs::File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    if metadata.is_dir() {
+        return Err(Error::new(ErrorKind::Path, "is a directory where a model file is due"));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len().min(MAX_FILE_BYTES) as usize);
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let message = format!("is larger than the limit of {MAX_FILE_BYTES} bytes for a model");
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    Ok(bytes)
+}
+
+/// The first eight bytes give the header's length: said here in plain words before the library looks.
+fn check_length(bytes: &[u8]) -> Result<()> {
+    let Some(length) = bytes.first_chunk::<8>() else {
+        return Err(if bytes.is_empty() {
+            bad("is empty, so no model; `percept train` makes one")
+        } else {
+            not_a_model()
+        });
+    };
+    let header_length = u64::from_le_bytes(*length);
+    if bytes.get(8) != Some(&b'{') {
+        return Err(not_a_model());
+    }
+    if header_length > MAX_HEADER_BYTES {
+        let message = format!(
+            "its header claims {header_length} bytes where the limit is {MAX_HEADER_BYTES}: damaged, or no model"
+        );
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    if header_length > bytes.len() as u64 - 8 {
+        return Err(damaged(format!(
+            "is cut off: its header claims {header_length} bytes and {} are there",
+            bytes.len() - 8
+        )));
+    }
+    Ok(())
+}
+
+fn parse_header(text: &str) -> Result<ModelHeader> {
+    /// Read first, because another version may have other fields.
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    let damaged = |e: serde_json::Error| bad(format!("its `percept` entry cannot be read: {e}"));
+    let Version { format_version } = serde_json::from_str(text).map_err(damaged)?;
+    if format_version != FORMAT_VERSION {
+        return Err(bad(format!(
+            "is of format version {format_version}; this program ({}) reads version {FORMAT_VERSION}: use the \
+             program that wrote it, or train again",
+            crate::TOOL
+        )));
+    }
+    serde_json::from_str(text).map_err(damaged)
+}
+
+fn check_header(header: &ModelHeader, normalization: Option<&Normalization>) -> Result<()> {
+    header.features.validate().map_err(as_model_error)?;
+    header.network.validate().map_err(as_model_error)?;
+
+    let labels = &header.labels;
+    if !(1..=MAX_WIDTH).contains(&labels.len()) {
+        return Err(bad(format!("has {} labels; must be 1 to {MAX_WIDTH}", labels.len())));
+    }
+    let mut seen = HashSet::new();
+    if let Some(label) = labels.iter().find(|label| label.is_empty() || !seen.insert(*label)) {
+        return Err(bad(format!("label `{label}` is empty or stands twice")));
+    }
+
+    let wants_statistics = header.features.normalize == Normalize::Training;
+    match normalization {
+        None if wants_statistics => Err(bad(format!("tensor `{MEAN}` is missing"))),
+        Some(_) if !wants_statistics => Err(bad(format!("tensor `{MEAN}` has no place in this model"))),
+        Some(Normalization { mean, std }) => {
+            let dim = header.features.num_features();
+            for (name, values) in [(MEAN, mean), (STD, std)] {
+                if values.len() != dim {
+                    return Err(bad(format!(
+                        "tensor `{name}` has {} values where frames have {dim} features",
+                        values.len()
+                    )));
+                }
+            }
+            let usable = mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_normal() && *s > 0.0);
+            if usable { Ok(()) } else { Err(bad("its normalization is not finite and positive")) }
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_finite(weights: &Weights) -> Result<()> {
+    for (name, tensor) in weights {
+        if !tensor.flatten_all()?.to_vec1::<f32>()?.iter().all(|v| v.is_finite()) {
+            return Err(bad(format!("tensor `{name}` holds values that are not finite: damaged")));
+        }
+    }
+    Ok(())
+}
+
+fn as_model_error(error: Error) -> Error {
+    bad(error.message)
+}
+
+fn bad(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Model, message)
+}
+
+fn damaged(message: String) -> Error {
+    bad(format!("{message}; copy or train the model again"))
+}
+
+fn not_a_model() -> Error {
+    bad("is no Percept model (not a safetensors file); `percept train` makes one")
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -2,16 +2,23 @@
 
 use std::path::Path;
 
-use crate::Result;
-use crate::media::{Audio, AudioOptions};
-use crate::model::Model;
+use crate::decide::{sigmoid, softmax};
+use crate::features::Extractor;
+use crate::media::{self, Audio, AudioOptions};
+use crate::model::{Model, Task};
+use crate::nn::OutputKind;
+use crate::signal::Signal;
+use crate::{Error, ErrorKind, Result};
 
-/// Classifies recordings with one model.
+/// Classifies recordings with one model; any number of threads may share it.
 pub struct Classifier {
-    pub model: Model,
+    model: Model,
+    /// Copied for each recording: it holds scratch space.
+    extractor: Extractor,
 }
 
 /// Scores of one recording, and what was read.
+#[derive(Debug, Clone)]
 pub struct Classification {
     /// One per label of the model, in its order.
     pub scores: Vec<f32>,
@@ -20,11 +27,58 @@ pub struct Classification {
 }
 
 impl Classifier {
+    /// # Errors
+    /// [`ErrorKind::Model`] for a model of another task.
     pub fn new(model: Model) -> Result<Self> {
-        Ok(Self { model })
+        match model.header().task {
+            Task::Classify => {}
+            Task::Tag => {
+                let message = format!(
+                    "`{}` tags frames and gives no label for a whole recording; use a model of task `classify`",
+                    model.header().name
+                );
+                return Err(Error::new(ErrorKind::Model, message));
+            }
+        }
+        let extractor = Extractor::new(&model.header().features)?;
+        Ok(Self { model, extractor })
     }
 
-    pub fn classify_file(&self, _path: &Path, _options: &AudioOptions) -> Result<Classification> {
-        unimplemented!()
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Decodes, resamples and classifies a whole file. The sample rate is the model's, whatever `options` says.
+    pub fn classify_file(&self, path: &Path, options: &AudioOptions) -> Result<Classification> {
+        let options =
+            AudioOptions { sample_rate: Some(self.model.header().features.sample_rate), ..options.clone() };
+        let mut audio = media::load_audio(path, &options)?;
+        let signal = std::mem::replace(
+            &mut audio.signal,
+            Signal { samples: Vec::new(), sample_rate: audio.sample_rate },
+        );
+        let scores = self.classify(&signal).map_err(|e| e.with_path(path))?;
+        Ok(Classification { scores, audio })
+    }
+
+    /// Scores of a signal, one per label.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where the signal's sample rate is not the model's.
+    pub fn classify(&self, signal: &Signal) -> Result<Vec<f32>> {
+        let wanted = self.model.header().features.sample_rate;
+        if signal.sample_rate != wanted {
+            let message = format!(
+                "the signal has {} Hz where the model takes {wanted} Hz; resample it",
+                signal.sample_rate
+            );
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        let features = self.extractor.clone().extract(&signal.samples)?;
+        let logits = self.model.logits(features)?;
+        Ok(match self.model.header().network.output {
+            OutputKind::Softmax => softmax(&logits),
+            OutputKind::Sigmoid => sigmoid(&logits),
+        })
     }
 }

@@ -64,10 +64,9 @@ fn outputs_and_gradients_are_those_of_pytorch() {
             .into_iter()
             .map(|(name, shape)| (name, Var::from_tensor(&lcg.tensor(&shape)).unwrap()))
             .collect();
-        let rnn = Rnn::new(&config, |name| {
-            Ok(vars.iter().find(|(n, _)| n == name).unwrap().1.as_tensor().clone())
-        })
-        .unwrap();
+        let rnn =
+            Rnn::new(&config, |name| Ok(vars.iter().find(|(n, _)| n == name).unwrap().1.as_tensor().clone()))
+                .unwrap();
         let x = lcg.tensor(&[lengths.len(), FRAMES, INPUT_SIZE]);
         let result = rnn.forward(&x, &lengths, None).unwrap();
         assert_close(&result.output, &floats(&case["output"]), 1e-5, &what);

@@ -65,7 +65,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     refuse_stdin(&args.inputs)?;
     refuse_overwriting(&args)?;
     let classifier = Classifier::new(model_choice::load(args.model.as_deref())?)?;
-    let model = ModelInfo::new(&classifier.model);
+    let model = ModelInfo::new(classifier.model());
     let options = AudioOptions {
         channel: args.channel.map(|n| n.get() - 1),
         audio_track: args.audio_track.map(|n| n.get() - 1),
@@ -105,11 +105,11 @@ fn classify_one(
     if let Some(k) = result.scores.iter().position(|score| !score.is_finite()) {
         let message = format!(
             "the model gave no number as the score of `{}`; its weights are damaged or it was trained on other data",
-            classifier.model.header.labels[k]
+            classifier.model().header().labels[k]
         );
         return Err(Error::new(ErrorKind::Model, message).with_path(path));
     }
-    let predictions = decide::top_k(&result.scores, &classifier.model.header.labels, top_k);
+    let predictions = decide::top_k(&result.scores, &classifier.model().header().labels, top_k);
     Ok((result.audio, predictions))
 }
 

@@ -57,14 +57,15 @@ fn json(model: &Model) -> Result<String> {
         #[serde(flatten)]
         header: &'a ModelHeader,
     }
-    let info = Info { sha256: &model.sha256, num_parameters: model.num_parameters(), header: &model.header };
+    let info =
+        Info { sha256: model.sha256(), num_parameters: model.num_parameters(), header: model.header() };
     let text = serde_json::to_string_pretty(&info)
         .map_err(|error| Error::new(ErrorKind::Internal, format!("cannot write the header: {error}")))?;
     Ok(text + "\n")
 }
 
 fn text(model: &Model) -> String {
-    let header = &model.header;
+    let header = model.header();
     let provenance = &header.provenance;
     let numbers = |pairs: Vec<String>| pairs.join(", ");
     let rows = [
@@ -80,7 +81,7 @@ fn text(model: &Model) -> String {
         ("metrics", numbers(provenance.metrics.iter().map(|(name, x)| format!("{name} {x:.4}")).collect())),
         ("notes", provenance.notes.clone()),
         ("data sha256", provenance.data_sha256.clone()),
-        ("sha256", model.sha256.clone()),
+        ("sha256", model.sha256().to_string()),
     ];
     let mut text = String::new();
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {

@@ -181,10 +181,10 @@ impl<T> Outcome<T> {
 impl ModelInfo {
     pub fn new(model: &Model) -> Self {
         Self {
-            name: model.header.name.clone(),
-            sha256: model.sha256.clone(),
-            task: model.header.task,
-            labels: model.header.labels.clone(),
+            name: model.header().name.clone(),
+            sha256: model.sha256().to_string(),
+            task: model.header().task,
+            labels: model.header().labels.clone(),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod dataset;
 pub mod fingerprint;
 mod manifest;
+mod random;
 pub mod split;
 pub mod trainer;
 
@@ -145,14 +146,14 @@ pub struct ReportTraining {
 impl Report {
     /// Sums up an outcome whose model was saved at `path`.
     pub fn new(outcome: &Outcome, path: &Path, warnings: Vec<String>) -> Self {
-        let header = &outcome.model.header;
+        let header = outcome.model.header();
         Self {
             schema_version: REPORT_VERSION,
-            tool: concat!("percept ", env!("CARGO_PKG_VERSION")).to_string(),
+            tool: crate::TOOL.to_string(),
             model: ReportModel {
                 path: path.display().to_string(),
                 name: header.name.clone(),
-                sha256: outcome.model.sha256.clone(),
+                sha256: outcome.model.sha256().to_string(),
                 labels: header.labels.clone(),
                 parameters: outcome.model.num_parameters(),
             },
