@@ -1,10 +1,38 @@
-//! Signal -> features `[T, D]`.
+//! Signal -> features `[T, D]`: power spectrogram, log-mel spectrogram or MFCC, with deltas, as librosa computes them.
+//!
+//! ```
+//! use percept::features::{Extractor, FeatureConfig};
+//!
+//! let config = FeatureConfig::default(); // log-mel, 16 kHz, 64 bands, a frame every 10 ms
+//! let second: Vec<f32> = (0..16_000).map(|n| (n as f32 * 0.1).sin()).collect();
+//! let features = Extractor::new(&config)?.extract(&second)?;
+//! assert_eq!((features.frames, features.dim), (101, 64));
+//! # Ok::<(), percept::Error>(())
+//! ```
 
 pub mod config;
+mod delta;
+mod log;
+mod mel;
+mod mfcc;
+mod normalize;
+mod stft;
+mod window;
 
 pub use config::{FeatureConfig, FeatureKind, MelNorm, MelScale, Normalize, PadMode, Window};
+pub use normalize::{Normalization, Statistics};
 
-use crate::Result;
+use crate::error::Position;
+use crate::{Error, ErrorKind, Result};
+use mel::MelBank;
+use mfcc::Dct;
+use stft::Stft;
+
+/// Most numbers that one recording's features may hold, `T * D` (2 GiB of `f32`).
+pub const MAX_VALUES: usize = 1 << 29;
+
+/// Largest magnitude of a sample: full scale is 1, integers that were not scaled still pass. It keeps every power finite.
+pub const MAX_AMPLITUDE: f32 = 1e10;
 
 /// Frames of one recording: `data[t * dim + d]`, shape `[T, D]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,56 +45,235 @@ pub struct Features {
 }
 
 /// Turns samples into frames; holds the window, the FFT plan, the filter bank and scratch space.
+///
+/// Making one takes longer than a short recording: keep it, and clone it for another thread.
 #[derive(Clone)]
-pub struct Extractor {}
+pub struct Extractor {
+    config: FeatureConfig,
+    stft: Stft,
+    mel: MelBank,
+    dct: Dct,
+    /// One frame's spectrum, `[n_fft / 2 + 1 + OVERHANG]`.
+    spectrum: Vec<f32>,
+}
 
 impl Extractor {
-    pub fn new(_config: &FeatureConfig) -> Result<Self> {
-        unimplemented!()
+    /// # Errors
+    /// [`ErrorKind::Config`] where `config` is not [valid](FeatureConfig::validate).
+    pub fn new(config: &FeatureConfig) -> Result<Self> {
+        config.validate()?;
+        Ok(Self {
+            stft: Stft::new(config),
+            mel: MelBank::new(config),
+            dct: Dct::new(config),
+            spectrum: vec![0.0; config.num_bins() + MelBank::OVERHANG],
+            config: config.clone(),
+        })
     }
 
-    /// `samples` at the config's sample rate -> `[T, D]`, not normalised.
-    pub fn extract(&mut self, _samples: &[f32]) -> Result<Features> {
-        unimplemented!()
+    pub fn config(&self) -> &FeatureConfig {
+        &self.config
+    }
+
+    /// `samples` at the config's sample rate -> `[T, D]`, not normalised. The values are always finite.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Empty`] where there is no sample, or too few for one frame with `center` off;
+    /// [`ErrorKind::Damaged`] where a sample is not a number or beyond [`MAX_AMPLITUDE`];
+    /// [`ErrorKind::Limit`] where the result would pass [`MAX_VALUES`].
+    pub fn extract(&mut self, samples: &[f32]) -> Result<Features> {
+        check_samples(samples)?;
+        let frames = self.num_frames(samples.len())?;
+        let mut data = match self.config.kind {
+            FeatureKind::Power => self.power(samples, frames),
+            FeatureKind::LogMel => self.log_mel(samples, frames),
+            FeatureKind::Mfcc => self.mfcc(samples, frames),
+        };
+        if self.config.delta > 0 {
+            let dim = self.config.num_static_features();
+            data = delta::append_deltas(&data, dim, self.config.delta, self.config.delta_width);
+        }
+        Ok(Features { data, frames, dim: self.config.num_features() })
+    }
+
+    fn num_frames(&self, num_samples: usize) -> Result<usize> {
+        let frames = self.config.num_frames(num_samples);
+        if frames == 0 {
+            return Err(Error::new(
+                ErrorKind::Empty,
+                format!(
+                    "{num_samples} samples are too few for one frame of {}; use center = true or a smaller n_fft",
+                    self.config.n_fft
+                ),
+            ));
+        }
+        let values = frames.checked_mul(self.config.num_features().max(self.config.n_mels));
+        if values.is_none_or(|values| values > MAX_VALUES) {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!(
+                    "{frames} frames of {} features pass the limit of {MAX_VALUES} values; cut the recording \
+                     into parts or use a longer hop_length",
+                    self.config.num_features()
+                ),
+            ));
+        }
+        Ok(frames)
+    }
+
+    /// `[T, n_fft / 2 + 1]`
+    fn power(&mut self, samples: &[f32], frames: usize) -> Vec<f32> {
+        let dim = self.config.num_bins();
+        let mut data = vec![0.0; frames * dim];
+        for (t, out) in data.chunks_exact_mut(dim).enumerate() {
+            self.stft.frame(samples, t, out);
+        }
+        data
+    }
+
+    /// `[T, n_mels]`, dB
+    fn log_mel(&mut self, samples: &[f32], frames: usize) -> Vec<f32> {
+        let (dim, num_bins) = (self.config.n_mels, self.config.num_bins());
+        let mut data = vec![0.0; frames * dim];
+        for (t, out) in data.chunks_exact_mut(dim).enumerate() {
+            self.stft.frame(samples, t, &mut self.spectrum[..num_bins]);
+            self.mel.apply(&self.spectrum, out);
+            log::power_to_db(out, self.config.amin);
+        }
+        if let Some(top_db) = self.config.top_db {
+            log::cut_below_top(&mut data, top_db);
+        }
+        data
+    }
+
+    /// `[T, n_mfcc]`
+    fn mfcc(&mut self, samples: &[f32], frames: usize) -> Vec<f32> {
+        let log_mel = self.log_mel(samples, frames);
+        let dim = self.config.n_mfcc;
+        let mut data = vec![0.0; frames * dim];
+        for (log_mel, out) in log_mel.chunks_exact(self.config.n_mels).zip(data.chunks_exact_mut(dim)) {
+            self.dct.apply(log_mel, out);
+        }
+        data
     }
 }
 
-/// Mean and standard deviation of each feature.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Normalization {
-    /// `[D]`
-    pub mean: Vec<f32>,
-    /// `[D]`, above 0.
-    pub std: Vec<f32>,
+fn check_samples(samples: &[f32]) -> Result<()> {
+    if samples.is_empty() {
+        return Err(Error::new(ErrorKind::Empty, "the recording holds no samples"));
+    }
+    // A chunk at a time without an early exit, which the compiler turns into vector instructions; NaN fails, too.
+    let good = |x: &f32| x.abs() <= MAX_AMPLITUDE;
+    let is_good = |chunk: &[f32]| chunk.iter().fold(true, |all, x| all & good(x));
+    if samples.chunks(1024).all(is_good) {
+        return Ok(());
+    }
+    let bad = samples.iter().position(|x| !good(x)).unwrap_or(0);
+    let message = format!("a sample is {}, no amplitude; full scale is -1 to 1", samples[bad]);
+    Err(Error::new(ErrorKind::Damaged, message).at(Position::Sample(bad as u64)))
 }
 
-impl Normalization {
-    /// Those of one recording.
-    pub fn of(_features: &Features) -> Self {
-        unimplemented!()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(n: usize) -> Vec<f32> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..n).map(|_| next()).collect()
     }
 
-    /// `(x - mean) / std`, in place.
-    pub fn apply(&self, _features: &mut Features) {
-        unimplemented!()
-    }
-}
-
-/// Gathers a [`Normalization`] over many recordings.
-#[derive(Debug, Clone, Default)]
-pub struct Statistics {}
-
-impl Statistics {
-    pub fn add(&mut self, _features: &Features) {
-        unimplemented!()
+    fn every_kind() -> [FeatureConfig; 3] {
+        [FeatureKind::Power, FeatureKind::LogMel, FeatureKind::Mfcc].map(|kind| FeatureConfig {
+            kind,
+            delta: 2,
+            ..FeatureConfig::default()
+        })
     }
 
-    /// Merging in the same order gives the same bits, however many threads counted.
-    pub fn merge(&mut self, _other: &Self) {
-        unimplemented!()
+    #[test]
+    fn the_same_samples_give_the_same_bits() {
+        let samples = noise(5_000);
+        for config in every_kind() {
+            let mut extractor = Extractor::new(&config).unwrap();
+            let first = extractor.extract(&samples).unwrap();
+            extractor.extract(&noise(700)).unwrap();
+            assert_eq!(extractor.extract(&samples).unwrap(), first);
+            assert_eq!(extractor.clone().extract(&samples).unwrap(), first);
+        }
     }
 
-    pub fn finish(&self) -> Result<Normalization> {
-        unimplemented!()
+    #[test]
+    fn the_shape_is_what_the_config_says() {
+        for config in every_kind() {
+            let mut extractor = Extractor::new(&config).unwrap();
+            for n in [1, 2, 159, 160, 511, 1_600, 4_801] {
+                let features = extractor.extract(&noise(n)).unwrap();
+                assert_eq!(features.frames, config.num_frames(n));
+                assert_eq!(features.dim, config.num_features());
+                assert_eq!(features.data.len(), features.frames * features.dim);
+                assert!(features.data.iter().all(|x| x.is_finite()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_delayed_sound_gives_delayed_frames() {
+        let config = FeatureConfig::default();
+        let samples = noise(8_000);
+        let mut delayed = vec![0.0; 3 * config.hop_length];
+        delayed.extend(&samples);
+        let mut extractor = Extractor::new(&config).unwrap();
+        let (a, b) = (extractor.extract(&samples).unwrap(), extractor.extract(&delayed).unwrap());
+        assert_eq!(a.data, b.data[3 * 64..]);
+    }
+
+    #[test]
+    fn double_amplitude_is_6_db_more() {
+        let mut extractor = Extractor::new(&FeatureConfig::default()).unwrap();
+        let samples = noise(2_000);
+        let doubled: Vec<f32> = samples.iter().map(|x| 2.0 * x).collect();
+        let (a, b) = (extractor.extract(&samples).unwrap(), extractor.extract(&doubled).unwrap());
+        for (a, b) in a.data.iter().zip(&b.data) {
+            assert!((b - a - 6.020_6).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn extreme_samples_give_finite_features_or_an_error() {
+        for mut config in every_kind() {
+            config.fmax = Some(1.0);
+            let mut extractor = Extractor::new(&config).unwrap();
+            for x in [0.0, f32::MIN_POSITIVE, 1e-30, MAX_AMPLITUDE] {
+                let features = extractor.extract(&vec![x; 2_000]).unwrap();
+                assert!(features.data.iter().all(|x| x.is_finite()), "{x}");
+            }
+            for x in [f32::NAN, f32::INFINITY, -1e11] {
+                let mut samples = noise(3_000);
+                samples[1_500] = x;
+                let error = extractor.extract(&samples).unwrap_err();
+                assert_eq!((error.kind, error.position), (ErrorKind::Damaged, Some(Position::Sample(1_500))));
+            }
+        }
+    }
+
+    #[test]
+    fn no_samples_or_too_few_are_an_error() {
+        let mut extractor = Extractor::new(&FeatureConfig::default()).unwrap();
+        assert_eq!(extractor.extract(&[]).unwrap_err().kind, ErrorKind::Empty);
+        let config = FeatureConfig { center: false, ..FeatureConfig::default() };
+        let error = Extractor::new(&config).unwrap().extract(&noise(511)).unwrap_err();
+        assert!(error.message.contains("center"), "{error}");
+    }
+
+    #[test]
+    fn features_that_would_fill_the_memory_are_an_error() {
+        let config =
+            FeatureConfig { kind: FeatureKind::Power, n_fft: 65_536, hop_length: 1, ..Default::default() };
+        let error = Extractor::new(&config).unwrap().extract(&noise(20_000)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Limit);
     }
 }
