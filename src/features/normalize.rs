@@ -16,12 +16,13 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// Those of one recording (`normalize = "per_file"`).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Empty`] where there are no frames.
-    pub fn of(features: &Features) -> Result<Self> {
-        Statistics::of(features).finish()
+    /// Those of one recording (`normalize = "per_file"`); without frames, means of 0 and deviations of 1.
+    pub fn of(features: &Features) -> Self {
+        let statistics = Statistics::of(features);
+        if statistics.count == 0 {
+            return Self { mean: vec![0.0; features.dim], std: vec![1.0; features.dim] };
+        }
+        statistics.normalization()
     }
 
     /// Checks what comes from a file: `dim` finite means, `dim` finite positive standard deviations.
@@ -143,12 +144,17 @@ impl Statistics {
         if self.count == 0 {
             return Err(Error::new(ErrorKind::Empty, "no frames to take the mean and standard deviation of"));
         }
+        Ok(self.normalization())
+    }
+
+    /// `count` must not be 0.
+    fn normalization(&self) -> Normalization {
         let std = self.mean.iter().zip(&self.squares).map(|(mean, squares)| {
             let std = (squares / self.count as f64).sqrt();
             let changes = std > CONSTANT * mean.abs() && (std as f32).is_normal();
             if changes { std as f32 } else { 1.0 }
         });
-        Ok(Normalization { std: std.collect(), mean: self.mean.iter().map(|&x| x as f32).collect() })
+        Normalization { std: std.collect(), mean: self.mean.iter().map(|&x| x as f32).collect() }
     }
 }
 
@@ -168,10 +174,10 @@ mod tests {
     #[test]
     fn normalised_features_have_mean_0_and_deviation_1() {
         let mut features = recording(1, 500);
-        let normalization = Normalization::of(&features).unwrap();
+        let normalization = Normalization::of(&features);
         normalization.check(3).unwrap();
         normalization.apply(&mut features);
-        let after = Normalization::of(&features).unwrap();
+        let after = Normalization::of(&features);
         for d in [0, 2] {
             assert!(after.mean[d].abs() < 1e-3 && (after.std[d] - 1.0).abs() < 1e-3, "{after:?}");
         }
@@ -180,7 +186,7 @@ mod tests {
     #[test]
     fn a_constant_feature_becomes_0() {
         let mut features = recording(1, 50);
-        Normalization::of(&features).unwrap().apply(&mut features);
+        Normalization::of(&features).apply(&mut features);
         assert!(features.data.iter().skip(1).step_by(3).all(|&x| x == 0.0));
     }
 
@@ -190,7 +196,7 @@ mod tests {
         let mut one_by_one = Statistics::default();
         recordings.iter().for_each(|r| one_by_one.add(r));
         let data: Vec<f32> = recordings.iter().flat_map(|r| r.data.clone()).collect();
-        let whole = Normalization::of(&Features { frames: data.len() / 3, data, dim: 3 }).unwrap();
+        let whole = Normalization::of(&Features { frames: data.len() / 3, data, dim: 3 });
         let parts = one_by_one.finish().unwrap();
         for d in 0..3 {
             assert!((parts.mean[d] - whole.mean[d]).abs() <= 1e-6 * whole.mean[d].abs());
