@@ -237,19 +237,10 @@ impl Model {
 
     /// Features `[T, D]` as the extractor gives them -> logits, one per label.
     pub fn logits(&self, mut features: Features) -> Result<Vec<f32>> {
-        self.normalize(&mut features);
+        self.header.features.normalize.apply(self.normalization.as_ref(), &mut features);
         let (frames, dim) = (features.frames, features.dim);
         let x = Tensor::from_vec(features.data, (1, frames, dim), &Device::Cpu)?;
         Ok(self.network.forward(&x, &[frames], None)?.squeeze(0)?.to_vec1()?)
-    }
-
-    /// As [`FeatureConfig::normalize`] says.
-    fn normalize(&self, features: &mut Features) {
-        match (&self.normalization, self.header.features.normalize) {
-            (Some(statistics), _) => statistics.apply(features),
-            (None, Normalize::PerFile) => Normalization::of(features).apply(features),
-            (None, _) => {}
-        }
     }
 }
 
@@ -379,19 +370,7 @@ fn check_header(header: &ModelHeader, normalization: Option<&Normalization>) -> 
     match normalization {
         None if wants_statistics => Err(bad(format!("tensor `{MEAN}` is missing"))),
         Some(_) if !wants_statistics => Err(bad(format!("tensor `{MEAN}` has no place in this model"))),
-        Some(Normalization { mean, std }) => {
-            let dim = header.features.num_features();
-            for (name, values) in [(MEAN, mean), (STD, std)] {
-                if values.len() != dim {
-                    return Err(bad(format!(
-                        "tensor `{name}` has {} values where frames have {dim} features",
-                        values.len()
-                    )));
-                }
-            }
-            let usable = mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_normal() && *s > 0.0);
-            if usable { Ok(()) } else { Err(bad("its normalization is not finite and positive")) }
-        }
+        Some(normalization) => normalization.check(header.features.num_features()),
         None => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Mean and standard deviation of each feature: gathered over recordings, then taken out of them.
 
-use super::Features;
+use super::{Features, Normalize};
 use crate::{Error, ErrorKind, Result};
 
 /// A feature whose standard deviation is below this share of its mean's magnitude is constant but for rounding.
@@ -57,6 +57,17 @@ impl Normalization {
             for ((x, mean), std) in frame.iter_mut().zip(&self.mean).zip(&self.std) {
                 *x = (*x - mean) / std;
             }
+        }
+    }
+}
+
+impl Normalize {
+    /// Scales the features of one recording; `training` are the statistics of the training set, where they are used.
+    pub fn apply(self, training: Option<&Normalization>, features: &mut Features) {
+        match (self, training) {
+            (Self::Training, Some(training)) => training.apply(features),
+            (Self::PerFile, _) => Normalization::of(features).apply(features),
+            (Self::Training, None) | (Self::None, _) => {}
         }
     }
 }

@@ -4,10 +4,12 @@
 //! [`fingerprint`] names the data and looks for leaks, [`trainer`] learns.
 
 pub mod augment;
+mod batching;
 pub mod config;
 pub mod dataset;
 pub mod fingerprint;
 mod manifest;
+mod optimizer;
 mod random;
 pub mod split;
 pub mod trainer;

@@ -1,19 +1,463 @@
 //! The training loop.
 
-use std::sync::atomic::AtomicBool;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use super::{Event, Outcome, TrainConfig};
-use crate::Result;
+use candle_core::backprop::GradStore;
+use candle_core::{D, Device, Tensor, Var};
+use candle_nn::ops::log_softmax;
+use rayon::prelude::*;
+
+use super::batching::{self, Example};
+use super::fingerprint::fingerprint;
+use super::optimizer::Optimizer;
+use super::random::{Use, stream};
+use super::split::{Parts, split};
+use super::{Dataset, Event, Item, Outcome, StopReason, TrainConfig};
+use crate::evaluate::evaluate_files;
+use crate::features::{Extractor, Features, Normalization, Normalize, Statistics};
+use crate::media::{AudioOptions, load_audio};
+use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task};
+use crate::nn::{Network, OutputKind, Weights};
+use crate::pipeline::Classifier;
+use crate::signal::Signal;
+use crate::{Error, ErrorKind, Result, TOOL};
+
+/// Most samples that are held in memory at once, all clips together: 8 GiB.
+const MAX_SAMPLES_IN_MEMORY: usize = 2 << 30;
 
 /// Trains the model that `config` describes and names it `name`.
 ///
 /// `on_event` hears what happens as it happens. Setting `stop` ends training after the batch at hand; the best
-/// epoch so far is kept.
+/// epoch so far is kept. The best epoch is the one of the lowest validation loss; without a validation part, the
+/// last. The same data, settings and seed give the same model, bit for bit, on any number of threads.
+///
+/// # Errors
+/// Settings out of range; data that cannot be split; no clip that can be read; a loss that is no number;
+/// [`ErrorKind::Interrupted`] where `stop` was set before the first epoch was over.
 pub fn train(
-    _config: &TrainConfig,
-    _name: &str,
-    _on_event: &mut dyn FnMut(Event),
-    _stop: &AtomicBool,
+    config: &TrainConfig,
+    name: &str,
+    on_event: &mut dyn FnMut(Event),
+    stop: &AtomicBool,
 ) -> Result<Outcome> {
-    unimplemented!()
+    let start = Instant::now();
+    config.validate()?;
+    let dataset = Dataset::load(&config.data)?;
+    let mut parts = split(&dataset, &config.data, config.training.seed)?;
+    for message in dataset.messages.iter().chain(&parts.messages) {
+        on_event(Event::Message(message.clone()));
+    }
+    if let Some(warning) = config.augment.skipped_for(&config.features) {
+        on_event(Event::Warning(warning));
+    }
+
+    let training = load_part(&dataset, &mut parts.train, "training", config, on_event, stop)?;
+    let validation = load_part(&dataset, &mut parts.validation, "validation", config, on_event, stop)?;
+    if let Some(label) = missing_label(&dataset, &parts.train) {
+        let message =
+            format!("no clip of label `{label}` is in the training part; add some, or leave the label out");
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
+    let fingerprint = fingerprint(&dataset, &parts)?;
+    fingerprint.warnings.into_iter().for_each(|warning| on_event(Event::Warning(warning)));
+    on_event(Event::Loaded {
+        clips: training.len() + validation.len(),
+        seconds: training.iter().chain(&validation).map(|clip| clip.signal.duration()).sum(),
+    });
+
+    let learner = Learner::new(config, &dataset.labels, &training)?;
+    let learned = learner.learn(&training, &learner.examples(&validation)?, on_event, stop, start)?;
+
+    let mut header = ModelHeader {
+        format_version: FORMAT_VERSION,
+        name: name.to_string(),
+        task: Task::Classify,
+        labels: dataset.labels.clone(),
+        features: config.features.clone(),
+        network: config.network.clone(),
+        provenance: Provenance {
+            tool: TOOL.to_string(),
+            data_sha256: fingerprint.sha256,
+            seed: config.training.seed,
+            split: part_sizes(&parts),
+            metrics: BTreeMap::new(),
+            config: config.to_toml()?,
+            notes: String::new(),
+        },
+    };
+    // Measured on the model as it is stored, whose weights may be rounded.
+    let precision = crate::model::Precision::F32;
+    let model =
+        Model::new(header.clone(), learner.normalization.clone(), learned.weights.clone(), precision)?;
+    let classifier = Classifier::new(model)?;
+    let evaluate = |indices: &[usize]| match indices {
+        [] => Ok(None),
+        _ => {
+            let clips: Vec<_> =
+                indices.iter().map(|&i| (&*dataset.items[i].path, dataset.items[i].label)).collect();
+            evaluate_files(&classifier, &clips, &AudioOptions::default(), &|_| {}).map(Some)
+        }
+    };
+    let validation = evaluate(&parts.validation)?;
+    let test = evaluate(&parts.test)?;
+    for (part, evaluation) in [("validation", &validation), ("test", &test)] {
+        if let Some(evaluation) = evaluation {
+            header.provenance.metrics.insert(format!("{part}_accuracy"), evaluation.accuracy);
+        }
+    }
+    let model = Model::new(header, learner.normalization, learned.weights, precision)?;
+    Ok(Outcome {
+        model,
+        validation,
+        test,
+        best_epoch: learned.best_epoch,
+        epochs: learned.epochs,
+        stop_reason: learned.stop_reason,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// A labelled clip in memory.
+struct Clip {
+    signal: Signal,
+    label: usize,
+    /// Its place in the data set, which names its random numbers.
+    index: usize,
+}
+
+/// What the loop ends with.
+struct Learned {
+    weights: Weights,
+    best_epoch: usize,
+    epochs: usize,
+    stop_reason: StopReason,
+}
+
+/// Reads the clips of a part. One that cannot be read is left out of `indices`, with a warning: a bad file does
+/// not cost the night.
+fn load_part(
+    dataset: &Dataset,
+    indices: &mut Vec<usize>,
+    part: &str,
+    config: &TrainConfig,
+    on_event: &mut dyn FnMut(Event),
+    stop: &AtomicBool,
+) -> Result<Vec<Clip>> {
+    /// Files between two reports of progress.
+    const CHUNK: usize = 256;
+    let total = indices.len();
+    let mut clips: Vec<Clip> = Vec::with_capacity(total);
+    let (mut samples, mut done) = (0, 0);
+    for chunk in indices.chunks(CHUNK) {
+        let loaded: Vec<_> =
+            chunk.par_iter().map(|&index| (index, load_clip(&dataset.items[index], config))).collect();
+        for (index, result) in loaded {
+            match result {
+                Ok((signal, warnings)) => {
+                    samples += signal.samples.len();
+                    let path = dataset.items[index].path.display();
+                    warnings
+                        .into_iter()
+                        .for_each(|warning| on_event(Event::Warning(format!("{path}: {warning}"))));
+                    clips.push(Clip { signal, label: dataset.items[index].label, index });
+                }
+                Err(error) => on_event(Event::Warning(format!("left out: {error}"))),
+            }
+        }
+        if samples > MAX_SAMPLES_IN_MEMORY {
+            let message = format!(
+                "the {part} clips are longer than {MAX_SAMPLES_IN_MEMORY} samples together; use fewer clips, or a \
+                 lower sample_rate"
+            );
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Err(stopped_too_early());
+        }
+        done += chunk.len();
+        on_event(Event::Loading { done, total });
+    }
+    if clips.is_empty() && total > 0 {
+        let message = format!("none of the {total} {part} clips could be read; the warnings say why");
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
+    *indices = clips.iter().map(|clip| clip.index).collect();
+    Ok(clips)
+}
+
+fn load_clip(item: &Item, config: &TrainConfig) -> Result<(Signal, Vec<String>)> {
+    let options = AudioOptions { sample_rate: Some(config.features.sample_rate), ..AudioOptions::default() };
+    let audio = load_audio(&item.path, &options)?;
+    Ok((audio.signal, audio.warnings))
+}
+
+fn missing_label<'a>(dataset: &'a Dataset, train: &[usize]) -> Option<&'a str> {
+    let mut counts = vec![0usize; dataset.labels.len()];
+    train.iter().for_each(|&index| counts[dataset.items[index].label] += 1);
+    counts.iter().position(|&count| count == 0).map(|label| dataset.labels[label].as_str())
+}
+
+fn part_sizes(parts: &Parts) -> BTreeMap<String, usize> {
+    [("train", &parts.train), ("validation", &parts.validation), ("test", &parts.test)]
+        .into_iter()
+        .map(|(part, indices)| (part.to_string(), indices.len()))
+        .collect()
+}
+
+fn stopped_too_early() -> Error {
+    Error::new(ErrorKind::Interrupted, "stopped before the first epoch was over; there is no model to keep")
+}
+
+/// The network in training and all that turns clips into what it learns from.
+struct Learner<'a> {
+    config: &'a TrainConfig,
+    labels: &'a [String],
+    extractor: Extractor,
+    normalization: Option<Normalization>,
+    vars: BTreeMap<String, Var>,
+    network: Network,
+}
+
+impl<'a> Learner<'a> {
+    fn new(config: &'a TrainConfig, labels: &'a [String], training: &[Clip]) -> Result<Self> {
+        let extractor = Extractor::new(&config.features)?;
+        let (dim, classes) = (config.features.num_features(), labels.len());
+        let vars = Network::init(&config.network, dim, classes, config.training.seed)?;
+        // They share their storage with `vars`: as those learn, so does the network.
+        let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        let network = Network::new(&config.network, dim, classes, &weights)?;
+        let mut learner = Self { config, labels, extractor, normalization: None, vars, network };
+        if config.features.normalize == Normalize::Training {
+            learner.normalization = Some(learner.statistics(training)?);
+        }
+        Ok(learner)
+    }
+
+    /// Mean and deviation over the training clips, merged in their order whatever the number of threads.
+    fn statistics(&self, clips: &[Clip]) -> Result<Normalization> {
+        let each: Vec<Statistics> = clips
+            .par_iter()
+            .map_init(
+                || self.extractor.clone(),
+                |extractor, clip| Ok(Statistics::of(&extractor.extract(&clip.signal.samples)?)),
+            )
+            .collect::<Result<_>>()?;
+        let mut all = Statistics::default();
+        each.iter().for_each(|statistics| all.merge(statistics));
+        all.finish()
+    }
+
+    fn extract(&self, samples: &[f32]) -> Result<Features> {
+        self.extractor.clone().extract(samples)
+    }
+
+    /// Clips as they are, analysed and normalised.
+    fn examples(&self, clips: &[Clip]) -> Result<Vec<Example>> {
+        clips.par_iter().map(|clip| self.example(self.extract(&clip.signal.samples)?, clip.label)).collect()
+    }
+
+    fn example(&self, mut features: Features, label: usize) -> Result<Example> {
+        self.config.features.normalize.apply(self.normalization.as_ref(), &mut features);
+        Ok(Example { features, label })
+    }
+
+    /// A training clip, changed as it is in `epoch`.
+    fn augmented(&self, clip: &Clip, epoch: usize) -> Result<Example> {
+        let augment = &self.config.augment;
+        let purpose = Use::Augment { epoch: epoch as u32, clip: clip.index as u32 };
+        let mut rng = stream(self.config.training.seed, purpose);
+        let samples = augment.signal(&clip.signal.samples, clip.signal.sample_rate, &mut rng)?;
+        let features = augment.features(self.extract(&samples)?, &self.config.features, &mut rng);
+        self.example(features, clip.label)
+    }
+
+    /// All epochs, or as many as patience and the person allow.
+    fn learn(
+        &self,
+        training: &[Clip],
+        validation: &[Example],
+        on_event: &mut dyn FnMut(Event),
+        stop: &AtomicBool,
+        start: Instant,
+    ) -> Result<Learned> {
+        let settings = &self.config.training;
+        let batches = training.len().div_ceil(settings.batch_size);
+        let mut optimizer =
+            Optimizer::new(self.vars.values().cloned().collect(), settings, settings.epochs * batches)?;
+        // Without changes a clip's frames are the same in every epoch.
+        let unchanged = match self.config.augment.enabled {
+            true => Vec::new(),
+            false => self.examples(training)?,
+        };
+        let learning_began = Instant::now();
+        let mut best: Option<(usize, f64, Weights)> = None;
+        for epoch in 1..=settings.epochs {
+            let mut rng = stream(settings.seed, Use::Order { epoch: epoch as u32 });
+            let mut progress = Progress::default();
+            for pool in batching::pools(training.len(), settings.batch_size, &mut rng) {
+                let pool: Vec<Example> = match self.config.augment.enabled {
+                    true => pool
+                        .par_iter()
+                        .map(|&i| self.augmented(&training[i], epoch))
+                        .collect::<Result<_>>()?,
+                    false => pool.iter().map(|&i| unchanged[i].clone()).collect(),
+                };
+                for batch in batching::batches(&pool, settings.batch_size, &mut rng) {
+                    let (gradients, loss, correct) = self.gradients(&batch, optimizer.steps())?;
+                    optimizer.step(gradients)?;
+                    progress.add(loss, correct, batch.len());
+                    if !loss.is_finite() {
+                        let message = format!("the loss is {loss} in epoch {epoch}; lower the learning rate");
+                        return Err(Error::new(ErrorKind::Training, message));
+                    }
+                    on_event(Event::Batch {
+                        epoch,
+                        done: progress.batches,
+                        total: batches,
+                        loss: progress.loss(),
+                    });
+                    if stop.load(Ordering::Relaxed) {
+                        return interrupted(best, epoch - 1);
+                    }
+                }
+            }
+            let validated = self.validate(validation)?;
+            let loss = validated.as_ref().map(|(loss, _)| *loss);
+            let better = match (loss, &best) {
+                (Some(loss), Some((_, lowest, _))) => loss < *lowest,
+                _ => true,
+            };
+            if better {
+                best = Some((epoch, loss.unwrap_or(f64::INFINITY), self.snapshot()?));
+            }
+            let elapsed = learning_began.elapsed().as_secs_f64();
+            on_event(Event::Epoch {
+                epoch,
+                epochs: settings.epochs,
+                train_loss: progress.loss(),
+                train_accuracy: progress.correct as f64 / progress.clips as f64,
+                validation_loss: loss,
+                validation_accuracy: validated.map(|(_, accuracy)| accuracy),
+                best: better,
+                elapsed_seconds: start.elapsed().as_secs_f64(),
+                eta_seconds: elapsed / epoch as f64 * (settings.epochs - epoch) as f64,
+            });
+            if let Some((best_epoch, _, weights)) = &best
+                && settings.patience > 0
+                && epoch - best_epoch >= settings.patience
+            {
+                return Ok(Learned {
+                    weights: weights.clone(),
+                    best_epoch: *best_epoch,
+                    epochs: epoch,
+                    stop_reason: StopReason::EarlyStopping,
+                });
+            }
+        }
+        let (best_epoch, _, weights) = best.ok_or_else(stopped_too_early)?;
+        Ok(Learned { weights, best_epoch, epochs: settings.epochs, stop_reason: StopReason::Finished })
+    }
+
+    /// Gradients of each shard, the mean loss of the batch, and the clips that were right.
+    fn gradients(&self, batch: &[&Example], step: usize) -> Result<(Vec<GradStore>, f64, usize)> {
+        let shards: Vec<(GradStore, f64, usize)> = batching::shards(batch.len())
+            .into_par_iter()
+            .enumerate()
+            .map(|(shard, range)| {
+                let examples = &batch[range];
+                let purpose = Use::Dropout { step: step as u32, shard: shard as u32 };
+                let mut rng = stream(self.config.training.seed, purpose);
+                let (x, lengths) = batching::pad(examples)?;
+                let logits = self.network.forward(&x, &lengths, Some(&mut rng))?;
+                let loss = (self.loss(&logits, examples, self.config.training.label_smoothing)?
+                    / batch.len() as f64)?;
+                let correct = count_correct(&logits, examples)?;
+                Ok((loss.backward()?, f64::from(loss.to_scalar::<f32>()?), correct))
+            })
+            .collect::<Result<_>>()?;
+        let loss = shards.iter().map(|(_, loss, _)| loss).sum();
+        let correct = shards.iter().map(|(_, _, correct)| correct).sum();
+        Ok((shards.into_iter().map(|(gradients, _, _)| gradients).collect(), loss, correct))
+    }
+
+    /// Summed over the clips: cross-entropy for softmax, binary cross-entropy for sigmoid, in nats.
+    fn loss(&self, logits: &Tensor, examples: &[&Example], smoothing: f64) -> Result<Tensor> {
+        let classes = self.labels.len();
+        let off = (smoothing / classes as f64) as f32;
+        let on = (1.0 - smoothing) as f32 + off;
+        let mut target = vec![off; examples.len() * classes];
+        for (row, example) in target.chunks_exact_mut(classes).zip(examples) {
+            row[example.label] = on;
+        }
+        let target = Tensor::from_vec(target, (examples.len(), classes), &Device::Cpu)?;
+        Ok(match self.config.network.output {
+            OutputKind::Softmax => (log_softmax(logits, D::Minus1)? * target)?.sum_all()?.neg()?,
+            // max(x, 0) - x·t + ln(1 + e^-|x|) never overflows.
+            OutputKind::Sigmoid => {
+                let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
+                ((logits.relu()? - (logits * target)?)? + tail)?.sum_all()?
+            }
+        })
+    }
+
+    /// Mean loss and accuracy on the validation part, if there is one.
+    fn validate(&self, validation: &[Example]) -> Result<Option<(f64, f64)>> {
+        if validation.is_empty() {
+            return Ok(None);
+        }
+        let order = batching::by_length(validation);
+        let shards: Vec<(f64, usize)> = order
+            .par_chunks(batching::SHARD)
+            .map(|shard| {
+                let examples: Vec<&Example> = shard.iter().map(|&i| &validation[i]).collect();
+                let (x, lengths) = batching::pad(&examples)?;
+                let logits = self.network.forward(&x, &lengths, None)?.detach();
+                let loss = self.loss(&logits, &examples, 0.0)?.to_scalar::<f32>()?;
+                Ok((f64::from(loss), count_correct(&logits, &examples)?))
+            })
+            .collect::<Result<_>>()?;
+        let clips = validation.len() as f64;
+        let loss = shards.iter().map(|(loss, _)| loss).sum::<f64>() / clips;
+        let correct: usize = shards.iter().map(|(_, correct)| correct).sum();
+        Ok(Some((loss, correct as f64 / clips)))
+    }
+
+    /// The weights as they are now, in storage of their own.
+    fn snapshot(&self) -> Result<Weights> {
+        self.vars.iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
+    }
+}
+
+fn interrupted(best: Option<(usize, f64, Weights)>, epochs: usize) -> Result<Learned> {
+    let (best_epoch, _, weights) = best.ok_or_else(stopped_too_early)?;
+    Ok(Learned { weights, best_epoch, epochs, stop_reason: StopReason::Interrupted })
+}
+
+/// What an epoch has come to so far.
+#[derive(Default)]
+struct Progress {
+    loss_sum: f64,
+    correct: usize,
+    clips: usize,
+    batches: usize,
+}
+
+impl Progress {
+    fn add(&mut self, mean_loss: f64, correct: usize, clips: usize) {
+        self.loss_sum += mean_loss * clips as f64;
+        self.correct += correct;
+        self.clips += clips;
+        self.batches += 1;
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss_sum / self.clips as f64
+    }
+}
+
+fn count_correct(logits: &Tensor, examples: &[&Example]) -> Result<usize> {
+    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    Ok(predicted.iter().zip(examples).filter(|(p, e)| **p as usize == e.label).count())
 }

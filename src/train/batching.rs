@@ -1,0 +1,108 @@
+//! Clips of unequal length -> padded batches.
+
+use std::ops::Range;
+
+use candle_core::{Device, Tensor};
+use rand_chacha::ChaCha8Rng;
+
+use super::random::shuffle;
+use crate::Result;
+use crate::features::Features;
+
+/// Clips that go through the network together; shards of a batch go side by side on several cores. Fixed, so that
+/// the sums, and with them every bit of the result, do not depend on the number of cores.
+pub(super) const SHARD: usize = 16;
+/// Batches among which clips are sorted by length, so that little is padding while the order stays random.
+const BATCHES_IN_A_POOL: usize = 16;
+
+/// Normalised frames of a clip, and its label.
+#[derive(Debug, Clone)]
+pub(super) struct Example {
+    pub features: Features,
+    /// Index into the labels.
+    pub label: usize,
+}
+
+/// `[B, T, D]` with zeros behind the shorter clips, and their lengths.
+pub(super) fn pad(examples: &[&Example]) -> Result<(Tensor, Vec<usize>)> {
+    let lengths: Vec<usize> = examples.iter().map(|e| e.features.frames).collect();
+    let frames = lengths.iter().copied().max().unwrap_or(0);
+    let dim = examples.first().map_or(0, |e| e.features.dim);
+    let mut data = vec![0f32; examples.len() * frames * dim];
+    for (row, example) in data.chunks_exact_mut((frames * dim).max(1)).zip(examples) {
+        row[..example.features.data.len()].copy_from_slice(&example.features.data);
+    }
+    Ok((Tensor::from_vec(data, (examples.len(), frames, dim), &Device::Cpu)?, lengths))
+}
+
+/// Deals `count` clips into pools, each to be analysed at once and then cut into batches.
+pub(super) fn pools(count: usize, batch_size: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..count).collect();
+    shuffle(&mut order, rng);
+    order.chunks(batch_size * BATCHES_IN_A_POOL).map(<[usize]>::to_vec).collect()
+}
+
+/// Cuts a pool into batches of clips of similar length, in random order.
+pub(super) fn batches<'a>(
+    pool: &'a [Example],
+    batch_size: usize,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Vec<&'a Example>> {
+    let mut batches: Vec<Vec<&Example>> =
+        by_length(pool).chunks(batch_size).map(|batch| batch.iter().map(|&i| &pool[i]).collect()).collect();
+    shuffle(&mut batches, rng);
+    batches
+}
+
+/// Indices of `examples` from the shortest to the longest.
+pub(super) fn by_length(examples: &[Example]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..examples.len()).collect();
+    order.sort_by_key(|&i| examples[i].features.frames);
+    order
+}
+
+/// Parts of a batch of `count` clips that go through the network together.
+pub(super) fn shards(count: usize) -> Vec<Range<usize>> {
+    (0..count).step_by(SHARD).map(|start| start..count.min(start + SHARD)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::{Use, stream};
+    use super::*;
+
+    fn example(frames: usize) -> Example {
+        let features = Features { data: vec![1.0; frames * 2], frames, dim: 2 };
+        Example { features, label: frames }
+    }
+
+    #[test]
+    fn every_clip_is_in_one_batch() {
+        let mut rng = stream(1, Use::Order { epoch: 1 });
+        let mut seen = Vec::new();
+        for pool in pools(100, 3, &mut rng) {
+            let examples: Vec<_> = pool.iter().map(|&i| example(i + 1)).collect();
+            for batch in batches(&examples, 3, &mut rng) {
+                assert!(batch.len() <= 3);
+                seen.extend(batch.iter().map(|e| e.label - 1));
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn padding_is_zero_and_lengths_are_kept() {
+        let (long, short) = (example(3), example(1));
+        let (x, lengths) = pad(&[&short, &long]).unwrap();
+        assert_eq!((x.dims(), lengths), (&[2, 3, 2][..], vec![1, 3]));
+        let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values, [1., 1., 0., 0., 0., 0., 1., 1., 1., 1., 1., 1.]);
+    }
+
+    #[test]
+    fn shards_cover_a_batch() {
+        assert_eq!(shards(SHARD + 1), [0..SHARD, SHARD..SHARD + 1]);
+        assert!(shards(0).is_empty());
+    }
+}
