@@ -5,7 +5,9 @@
 
 pub mod augment;
 pub mod config;
+mod config_file;
 pub mod dataset;
+mod directory;
 pub mod fingerprint;
 mod manifest;
 mod random;
