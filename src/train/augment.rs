@@ -30,7 +30,9 @@ pub struct AugmentConfig {
     /// Level, ± this many dB. 0 to 60.
     pub gain_db: f32,
     /// White noise is added at a signal-to-noise ratio drawn from this range, [lowest, highest] in dB,
-    /// -20 to 100. Left out: no noise.
+    /// -20 to 100. [] adds none.
+    #[serde(with = "range_or_empty")]
+    #[schemars(with = "Vec<f32>")]
     pub noise_snr_db: Option<[f32; 2]>,
     /// Frequency warp, 1 ± this: the spectrum moves along the mel axis, as from a shorter or longer vocal
     /// tract. 0 to 0.5.
@@ -263,6 +265,23 @@ fn mean_frame(features: &Features) -> Vec<f32> {
         sum.iter_mut().zip(frame).for_each(|(s, &v)| *s += f64::from(v));
     }
     sum.iter().map(|s| (s / features.frames as f64) as f32).collect()
+}
+
+/// TOML has no null: an empty array stands for "none".
+mod range_or_empty {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(range: &Option<[f32; 2]>, serializer: S) -> Result<S::Ok, S::Error> {
+        range.as_ref().map_or(&[][..], |r| &r[..]).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[f32; 2]>, D::Error> {
+        match Vec::deserialize(deserializer)?[..] {
+            [] => Ok(None),
+            [lowest, highest] => Ok(Some([lowest, highest])),
+            _ => Err(D::Error::custom("noise_snr_db must be [lowest, highest], or [] for none")),
+        }
+    }
 }
 
 #[cfg(test)]

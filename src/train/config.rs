@@ -30,9 +30,9 @@ pub struct TrainConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// Directory with one folder a label. Either this or `manifest`.
+    /// Directory with one folder a label. Either this or `manifest`. A relative path starts from this file.
     pub directory: Option<PathBuf>,
-    /// CSV file with one row a clip; its paths are relative to it. Either this or `directory`.
+    /// CSV file with one row a clip; the paths in it start from its own folder. Either this or `directory`.
     pub manifest: Option<PathBuf>,
     /// Manifest column with the clip's path.
     pub path_column: String,
@@ -112,11 +112,20 @@ impl Default for TrainingConfig {
 impl TrainConfig {
     /// Checks every section; names the setting that is wrong.
     pub fn validate(&self) -> Result<()> {
-        self.data.validate()?;
-        self.features.validate()?;
-        self.network.validate()?;
-        self.training.validate()?;
-        self.augment.validate()
+        self.validations().into_iter().try_for_each(|(section, result)| {
+            result.map_err(|e| Error { message: format!("[{section}] {}", e.message), ..e })
+        })
+    }
+
+    /// Each section's name and verdict.
+    pub(super) fn validations(&self) -> [(&'static str, Result<()>); 5] {
+        [
+            ("data", self.data.validate()),
+            ("features", self.features.validate()),
+            ("network", self.network.validate()),
+            ("training", self.training.validate()),
+            ("augment", self.augment.validate()),
+        ]
     }
 }
 

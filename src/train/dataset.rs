@@ -1,9 +1,18 @@
-//! Finds the clips and their labels: a directory with one folder a label, or a manifest.
+//! The clips and their labels, from a directory with one folder a label or from a manifest.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use super::DataConfig;
-use crate::Result;
+use super::{DataConfig, directory, manifest};
+use crate::error::Position;
+use crate::{Error, ErrorKind, Result};
+
+/// Most clips in one data set.
+pub const MAX_ITEMS: usize = 5_000_000;
+/// Most labels in one data set.
+pub const MAX_LABELS: usize = 10_000;
+/// Longest label, in bytes.
+pub const MAX_LABEL_LENGTH: usize = 256;
 
 /// Which part of the data a clip belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +20,30 @@ pub enum Part {
     Train,
     Validation,
     Test,
+}
+
+impl Part {
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// `train`, `validation` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    /// The part that a data set calls `name`, in any case: train, training; validation, valid, val, dev; test,
+    /// testing.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "train" | "training" => Some(Self::Train),
+            "validation" | "valid" | "val" | "dev" => Some(Self::Validation),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
+        }
+    }
 }
 
 /// One labelled clip.
@@ -32,14 +65,145 @@ pub struct Item {
 pub struct Dataset {
     /// Sorted by their bytes.
     pub labels: Vec<String>,
+    /// In the manifest's order, or sorted by path.
     pub items: Vec<Item>,
     /// What was ignored or understood, for the person to read.
     pub messages: Vec<String>,
 }
 
+/// A clip as it is found, before labels are numbered.
+#[derive(Debug)]
+pub(super) struct Clip {
+    pub path: PathBuf,
+    pub label: String,
+    pub part: Option<Part>,
+    pub group: Option<String>,
+    pub line: Option<u64>,
+}
+
 impl Dataset {
     /// Reads the directory or the manifest that `config` names. Sound files are looked for, not opened.
-    pub fn load(_config: &DataConfig) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// Neither or both are named; nothing is found; a manifest that is damaged, lacks a column, a label or a file;
+    /// more clips or labels than [`MAX_ITEMS`] and [`MAX_LABELS`].
+    pub fn load(config: &DataConfig) -> Result<Self> {
+        match (&config.directory, &config.manifest) {
+            (Some(directory), None) if !config.filters.is_empty() => Err(Error::new(
+                ErrorKind::Config,
+                "`where` chooses rows of a manifest; a directory has none: give a manifest, or leave it out",
+            )
+            .with_path(directory)),
+            (Some(directory), None) => {
+                let (clips, messages) = directory::scan(directory)?;
+                Self::number(clips, messages).map_err(|e| e.with_path(directory))
+            }
+            (None, Some(manifest)) => {
+                let (clips, messages) = manifest::read(manifest, config)?;
+                Self::number(clips, messages).map_err(|e| e.with_path(manifest))
+            }
+            (Some(_), Some(_)) => Err(Error::new(
+                ErrorKind::Config,
+                "a directory and a manifest are both given; use one of them",
+            )),
+            (None, None) => Err(Error::new(
+                ErrorKind::Config,
+                "no data is named; give a directory with one folder a label, or a manifest",
+            )),
+        }
+    }
+
+    /// Gives every label its number.
+    fn number(clips: Vec<Clip>, messages: Vec<String>) -> Result<Self> {
+        let labels: Vec<String> =
+            clips.iter().map(|c| &c.label).collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        if labels.len() > MAX_LABELS {
+            let message = format!(
+                "has {} different labels; at most {MAX_LABELS} can be learned: is this the right column?",
+                labels.len()
+            );
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        let numbers: HashMap<&str, usize> = labels.iter().enumerate().map(|(k, l)| (l.as_str(), k)).collect();
+        let items = clips
+            .iter()
+            .map(|clip| Item {
+                path: clip.path.clone(),
+                label: numbers[clip.label.as_str()],
+                part: clip.part,
+                group: clip.group.clone(),
+                line: clip.line,
+            })
+            .collect();
+        Ok(Self { labels, items, messages })
+    }
+
+    /// Clips with each label among `items`, in the order of the labels.
+    pub fn count_labels(&self, items: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut counts = vec![0; self.labels.len()];
+        for i in items {
+            counts[self.items[i].label] += 1;
+        }
+        counts
+    }
+}
+
+/// A label that can be shown and stored: not empty, not too long, no control characters.
+pub(super) fn check_label(label: &str, line: Option<u64>) -> Result<()> {
+    let problem = if label.is_empty() {
+        "the label is empty; fill it in or remove the row".to_string()
+    } else if label.len() > MAX_LABEL_LENGTH {
+        format!("a label of {} bytes; at most {MAX_LABEL_LENGTH} are allowed", label.len())
+    } else if label.chars().any(char::is_control) {
+        format!("the label {label:?} holds a control character; remove it")
+    } else {
+        return Ok(());
+    };
+    let error = Error::new(ErrorKind::Dataset, problem);
+    Err(match line {
+        Some(line) => error.at(Position::Line(line)),
+        None => error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_must_be_named_once() {
+        let nothing = DataConfig::default();
+        assert!(Dataset::load(&nothing).unwrap_err().message.contains("no data is named"));
+        let both = DataConfig { directory: Some("a".into()), manifest: Some("b".into()), ..nothing };
+        assert!(Dataset::load(&both).unwrap_err().message.contains("both"));
+    }
+
+    #[test]
+    fn filters_need_a_manifest() {
+        let config =
+            DataConfig { directory: Some(".".into()), filters: vec!["a=b".into()], ..Default::default() };
+        assert!(Dataset::load(&config).unwrap_err().message.contains("manifest"));
+    }
+
+    #[test]
+    fn too_many_labels_are_an_error() {
+        let clip = |n: usize| Clip {
+            path: n.to_string().into(),
+            label: n.to_string(),
+            part: None,
+            group: None,
+            line: None,
+        };
+        let clips = (0..=MAX_LABELS).map(clip).collect();
+        assert_eq!(Dataset::number(clips, vec![]).unwrap_err().kind, ErrorKind::Limit);
+    }
+
+    #[test]
+    fn parts_have_the_names_that_data_sets_use() {
+        for (name, part) in [("Train", Part::Train), ("dev", Part::Validation), ("TEST", Part::Test)] {
+            assert_eq!(Part::from_name(name), Some(part));
+        }
+        assert_eq!(Part::from_name("fold1"), None);
+        assert!(Part::ALL.iter().all(|p| Part::from_name(p.name()) == Some(*p)));
     }
 }

@@ -1,18 +1,159 @@
 //! Names the training data by its content, and finds the same recording in two places.
 
-use super::{Dataset, Parts};
-use crate::Result;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::{Dataset, Part, Parts};
+use crate::{Error, Result};
 
 /// What the files' contents say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fingerprint {
-    /// SHA-256 over the contents and labels of the training and validation parts, in hexadecimal.
+    /// SHA-256 over the contents and labels of the training and validation parts, in hexadecimal: of the sorted
+    /// lines `PART\tSHA256\tLABEL\n`. Names and places of the files do not matter.
     pub sha256: String,
     /// The same content in two parts, or under two labels.
     pub warnings: Vec<String>,
 }
 
 /// Reads every file of `parts` once.
-pub fn fingerprint(_dataset: &Dataset, _parts: &Parts) -> Result<Fingerprint> {
-    unimplemented!()
+pub fn fingerprint(dataset: &Dataset, parts: &Parts) -> Result<Fingerprint> {
+    let clips: Vec<(Part, usize)> =
+        Part::ALL.iter().flat_map(|&part| parts.get(part).iter().map(move |&i| (part, i))).collect();
+    let hashes = clips
+        .par_iter()
+        .map(|&(_, i)| hash_file(&dataset.items[i].path))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?;
+    let mut lines: Vec<String> = clips
+        .iter()
+        .zip(&hashes)
+        .filter(|((part, _), _)| *part != Part::Test)
+        .map(|((part, i), hash)| {
+            format!("{}\t{hash}\t{}\n", part.name(), dataset.labels[dataset.items[*i].label])
+        })
+        .collect();
+    lines.sort_unstable();
+    let sha256 = hex(Sha256::digest(lines.concat()).as_slice());
+    Ok(Fingerprint { sha256, warnings: find_twins(dataset, &clips, &hashes) })
+}
+
+fn find_twins(dataset: &Dataset, clips: &[(Part, usize)], hashes: &[String]) -> Vec<String> {
+    let mut first: HashMap<&str, (Part, usize)> = HashMap::with_capacity(clips.len());
+    let mut leaks = Vec::new();
+    let mut contradictions = Vec::new();
+    for (&(part, i), hash) in clips.iter().zip(hashes) {
+        let &mut (first_part, j) = first.entry(hash).or_insert((part, i));
+        if first_part != part {
+            leaks.push((j, i));
+        }
+        if dataset.items[i].label != dataset.items[j].label {
+            contradictions.push((j, i));
+        }
+    }
+    let path = |i: usize| dataset.items[i].path.display();
+    let mut warnings = Vec::new();
+    if let Some(&(a, b)) = leaks.first() {
+        warnings.push(format!(
+            "{} recordings are in two parts with the same content (the first: {} and {}); results on them are too \
+             good",
+            leaks.len(),
+            path(a),
+            path(b)
+        ));
+    }
+    if let Some(&(a, b)) = contradictions.first() {
+        warnings.push(format!(
+            "{} recordings have two labels with the same content (the first: {} and {}); one of them is wrong",
+            contradictions.len(),
+            path(a),
+            path(b)
+        ));
+    }
+    warnings
+}
+
+fn hash_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(|e| Error::io(&e, path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = file.read(&mut buffer).map_err(|e| Error::io(&e, path))?;
+        if n == 0 {
+            return Ok(hex(hasher.finalize().as_slice()));
+        }
+        hasher.update(&buffer[..n]);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Item;
+
+    fn make(files: &[(&str, &str, usize)]) -> (tempfile::TempDir, Dataset) {
+        let root = tempfile::tempdir().unwrap();
+        let items = files
+            .iter()
+            .map(|&(name, content, label)| {
+                let path = root.path().join(name);
+                std::fs::write(&path, content).unwrap();
+                Item { path, label, part: None, group: None, line: None }
+            })
+            .collect();
+        (root, Dataset { labels: vec!["cat".into(), "dog".into()], items, messages: vec![] })
+    }
+
+    #[test]
+    fn it_is_sha256_over_the_sorted_contents_and_labels() {
+        let (_root, data) = make(&[("a", "one", 1), ("b", "two", 0), ("c", "three", 0)]);
+        let parts = Parts { train: vec![0, 1], test: vec![2], ..Default::default() };
+        let print = fingerprint(&data, &parts).unwrap();
+        // python: h = lambda s: sha256(s.encode()).hexdigest(); h(''.join(sorted(f'train\t{h(c)}\t{l}\n' for ...)))
+        assert_eq!(print.sha256, "a5d7f47023323efae504299eddaf610662d17fc13aff05e2b959ca4d1cbcab0d");
+        assert!(print.warnings.is_empty());
+    }
+
+    #[test]
+    fn names_and_order_do_not_matter_but_labels_do() {
+        let parts = Parts { train: vec![0, 1], ..Default::default() };
+        let of = |files: &[(&str, &str, usize)]| {
+            let (_root, data) = make(files);
+            fingerprint(&data, &parts).unwrap().sha256
+        };
+        let a = of(&[("a", "one", 1), ("b", "two", 0)]);
+        assert_eq!(a, of(&[("x", "two", 0), ("y", "one", 1)]));
+        assert_ne!(a, of(&[("a", "one", 0), ("b", "two", 1)]));
+    }
+
+    #[test]
+    fn the_same_content_in_two_parts_or_under_two_labels_is_a_warning() {
+        let (_root, data) = make(&[("a", "one", 1), ("b", "two", 0), ("c", "one", 1), ("d", "two", 1)]);
+        let parts = Parts { train: vec![0, 1, 3], test: vec![2], ..Default::default() };
+        let warnings = fingerprint(&data, &parts).unwrap().warnings;
+        assert!(warnings[0].starts_with("1 recordings are in two parts"), "{warnings:?}");
+        assert!(warnings[1].starts_with("1 recordings have two labels"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_an_error_with_its_path() {
+        let (root, data) = make(&[("a", "one", 1)]);
+        std::fs::remove_file(root.path().join("a")).unwrap();
+        let parts = Parts { train: vec![0], ..Default::default() };
+        assert_eq!(fingerprint(&data, &parts).unwrap_err().path.unwrap(), root.path().join("a"));
+    }
 }

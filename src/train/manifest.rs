@@ -1,1 +1,403 @@
 //! Reads a manifest: a CSV file with one row a clip.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::DataConfig;
+use super::config_file::suggestion;
+use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
+use crate::error::Position;
+use crate::{Error, ErrorKind, Result};
+
+/// Largest manifest that is read, in bytes.
+pub const MAX_MANIFEST_BYTES: u64 = 1 << 30;
+
+/// Finds the clips that the manifest lists, in its order. Fields are separated by commas; by tabs or semicolons
+/// where the first line has no comma.
+pub(super) fn read(path: &Path, config: &DataConfig) -> Result<(Vec<Clip>, Vec<String>)> {
+    let text = read_text(path)?;
+    parse(&text, path.parent().unwrap_or(Path::new("")), config).map_err(|e| e.with_path(path))
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let file = std::fs::File::open(path).map_err(|e| Error::io(&e, path))?;
+    let about = file.metadata().map_err(|e| Error::io(&e, path))?;
+    if about.is_dir() {
+        let message = "is a directory where a manifest is due; a directory with one folder a label goes without \
+                       --manifest";
+        return Err(Error::new(ErrorKind::Path, message).with_path(path));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io(&e, path))?;
+    if bytes.len() as u64 > MAX_MANIFEST_BYTES {
+        let message = format!("holds more than {MAX_MANIFEST_BYTES} bytes; split the manifest");
+        return Err(Error::new(ErrorKind::Limit, message).with_path(path));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|e| {
+        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&b| b == b'\n').count() as u64;
+        Error::new(ErrorKind::Dataset, "is not UTF-8 text; save the manifest as CSV in UTF-8")
+            .with_path(path)
+            .at(Position::Line(line))
+    })?;
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
+}
+
+fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, Vec<String>)> {
+    let mut messages = Vec::new();
+    let delimiter = delimiter(text);
+    if delimiter != b',' {
+        let name = if delimiter == b'\t' { "tabs" } else { "semicolons" };
+        messages.push(format!("the manifest's fields are separated by {name}"));
+    }
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .trim(csv::Trim::All)
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let header: Vec<String> =
+        reader.headers().map_err(|e| csv_error(&e))?.iter().map(str::to_string).collect();
+    let columns = Columns::find(&header, config)?;
+    if let Some(message) = columns.ignored(&header) {
+        messages.push(message);
+    }
+    let mut lines = Lines::new(text);
+    let mut clips: Vec<Clip> = Vec::new();
+    let mut rows = 0;
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|e| csv_error(&e))? {
+        let line = lines.at(record.position().map_or(0, |p| p.byte()));
+        let at = |message: String| Error::new(ErrorKind::Dataset, message).at(Position::Line(line));
+        if record.len() != header.len() {
+            return Err(at(format!(
+                "the row has {} fields, the first line has {}; quote a field that holds the separator",
+                record.len(),
+                header.len()
+            )));
+        }
+        rows += 1;
+        if rows > MAX_ITEMS {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("has more than {MAX_ITEMS} rows; train on fewer"),
+            ));
+        }
+        let field = |column: usize| record.get(column).unwrap_or_default();
+        if !columns.filters.iter().all(|f| (field(f.column) == f.value) == f.equal) {
+            continue;
+        }
+        let name = field(columns.path);
+        if name.is_empty() {
+            return Err(at(format!("\"{}\" is empty; fill it in or remove the row", config.path_column)));
+        }
+        let label = field(columns.label).to_string();
+        check_label(&label, Some(line))?;
+        let part = match columns.split.map(field) {
+            None => None,
+            Some(value) => Some(Part::from_name(value).ok_or_else(|| {
+                at(format!(
+                    "\"{}\" is \"{value}\"; it must be train, validation or test (to do without: --split-column \"\")",
+                    config.split_column
+                ))
+            })?),
+        };
+        let group = columns.group.map(field).filter(|g| !g.is_empty()).map(str::to_string);
+        clips.push(Clip { path: folder.join(name), label, part, group, line: Some(line) });
+    }
+    if clips.is_empty() {
+        let message = if rows == 0 {
+            "has no rows; one a clip is due".to_string()
+        } else {
+            format!("none of its {rows} rows is left by {}", config.filters.join(", "))
+        };
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
+    if !config.filters.is_empty() {
+        messages.push(format!("{} of {rows} rows are used: {}", clips.len(), config.filters.join(", ")));
+    }
+    if columns.group.is_some() {
+        let alone = clips.iter().filter(|c| c.group.is_none()).count();
+        if alone > 0 {
+            messages.push(format!("{alone} clips have no group; each may go to any part"));
+        }
+    }
+    check_duplicates(&clips)?;
+    check_files(&clips)?;
+    Ok((clips, messages))
+}
+
+/// What separates the fields of the first line.
+fn delimiter(text: &str) -> u8 {
+    let header = text.lines().next().unwrap_or_default();
+    [b',', b'\t', b';'].into_iter().find(|d| header.as_bytes().contains(d)).unwrap_or(b',')
+}
+
+fn csv_error(error: &csv::Error) -> Error {
+    Error::new(ErrorKind::Dataset, format!("is not a readable CSV file: {error}"))
+}
+
+/// Line numbers of byte offsets that only grow. (The csv crate counts records, not lines, after blank lines and
+/// quoted line breaks.)
+struct Lines<'a> {
+    text: &'a [u8],
+    offset: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), offset: 0, line: 1 }
+    }
+
+    fn at(&mut self, byte: u64) -> u64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
+        // A record begins after the line breaks that end the one before.
+        let rest = &self.text[byte..];
+        let byte = byte + rest.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
+        let passed = self.text.get(self.offset..byte).unwrap_or_default();
+        self.line += passed.iter().filter(|&&b| b == b'\n').count() as u64;
+        self.offset = self.offset.max(byte);
+        self.line
+    }
+}
+
+/// Where each thing stands in a row.
+struct Columns {
+    path: usize,
+    label: usize,
+    split: Option<usize>,
+    group: Option<usize>,
+    filters: Vec<Filter>,
+}
+
+/// `column=value` or `column!=value`.
+struct Filter {
+    column: usize,
+    value: String,
+    equal: bool,
+}
+
+impl Columns {
+    fn find(header: &[String], config: &DataConfig) -> Result<Self> {
+        if let Some((k, name)) =
+            header.iter().enumerate().find(|(k, name)| !name.is_empty() && header[..*k].contains(name))
+        {
+            return Err(wrong(format!(
+                "column {} is called \"{name}\" as an earlier one is; rename it",
+                k + 1
+            )));
+        }
+        let find = |name: &str| header.iter().position(|h| h == name);
+        let due = |name: &str, setting: &str| {
+            find(name).ok_or_else(|| {
+                let names: Vec<&str> = header.iter().map(String::as_str).collect();
+                let near = suggestion(name, &names);
+                let near = if near.starts_with("did") { format!(" {near}") } else { String::new() };
+                wrong(format!(
+                    "has no column \"{name}\"; its columns are {}: name one with --{setting}{near}",
+                    names.join(", ")
+                ))
+            })
+        };
+        // The usual names are used where they are there; a name that was asked for must be there.
+        let optional = |name: &str, usual: &str, setting: &str| match name {
+            "" => Ok(None),
+            name if name == usual => Ok(find(name)),
+            name => due(name, setting).map(Some),
+        };
+        let filter = |text: &String| {
+            let (column, value) = text.split_once('=').ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Config,
+                    format!("where \"{text}\" is not understood; write column=value or column!=value"),
+                )
+            })?;
+            let (column, equal) = match column.strip_suffix('!') {
+                Some(column) => (column, false),
+                None => (column, true),
+            };
+            let column = due(column.trim(), "where")?;
+            Ok(Filter { column, value: value.trim().to_string(), equal })
+        };
+        Ok(Self {
+            path: due(&config.path_column, "path-column")?,
+            label: due(&config.label_column, "label-column")?,
+            split: optional(&config.split_column, "split", "split-column")?,
+            group: optional(&config.group_column, "group", "group-column")?,
+            filters: config.filters.iter().map(filter).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Names the columns that nothing looks at.
+    fn ignored(&self, header: &[String]) -> Option<String> {
+        let used = |k: usize| {
+            k == self.path
+                || k == self.label
+                || Some(k) == self.split
+                || Some(k) == self.group
+                || self.filters.iter().any(|f| f.column == k)
+        };
+        let names: Vec<&str> =
+            header.iter().enumerate().filter(|(k, _)| !used(*k)).map(|(_, h)| h.as_str()).collect();
+        (!names.is_empty()).then(|| format!("columns that are not used: {}", names.join(", ")))
+    }
+}
+
+fn wrong(message: String) -> Error {
+    Error::new(ErrorKind::Dataset, message)
+}
+
+fn check_duplicates(clips: &[Clip]) -> Result<()> {
+    let mut seen: HashMap<&PathBuf, &Clip> = HashMap::with_capacity(clips.len());
+    for clip in clips {
+        if let Some(first) = seen.insert(&clip.path, clip) {
+            let what = if first.label == clip.label { "" } else { ", with another label" };
+            let message = format!(
+                "{} is listed in line {} already{what}; keep one row",
+                clip.path.display(),
+                first.line.unwrap_or(0)
+            );
+            return Err(wrong(message).at(Position::Line(clip.line.unwrap_or(0))));
+        }
+    }
+    Ok(())
+}
+
+fn check_files(clips: &[Clip]) -> Result<()> {
+    let missing: Vec<&Clip> = clips.iter().filter(|c| !c.path.is_file()).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    let message = format!(
+        "{} of {} files are not there; the first is {}: paths start from the manifest's folder",
+        missing.len(),
+        clips.len(),
+        first.path.display()
+    );
+    Err(wrong(message).at(Position::Line(first.line.unwrap_or(0))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Dataset;
+
+    /// A manifest beside the files `a.wav`, `b.wav`, `c, d.wav`.
+    fn load_with(text: impl AsRef<[u8]>, change: impl FnOnce(&mut DataConfig)) -> Result<Dataset> {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["a.wav", "b.wav", "c, d.wav"] {
+            std::fs::write(root.path().join(file), file).unwrap();
+        }
+        let path = root.path().join("data.csv");
+        std::fs::write(&path, text).unwrap();
+        let mut config = DataConfig { manifest: Some(path), ..Default::default() };
+        change(&mut config);
+        Dataset::load(&config)
+    }
+
+    fn load(text: impl AsRef<[u8]>) -> Result<Dataset> {
+        load_with(text, |_| {})
+    }
+
+    fn message(text: impl AsRef<[u8]>) -> String {
+        load(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn rows_are_clips_with_label_split_group_and_line() {
+        let data = load(
+            "\u{feff}path,label,split,group,note\r\n\
+             a.wav,dog,train,x,1\r\n\r\n\
+             \"c, d.wav\",\"c\"\"at\",dev,,\"two\r\nlines\"\r\n\
+             b.wav,dog,test,y,\r\n",
+        )
+        .unwrap();
+        assert_eq!(data.labels, ["c\"at", "dog"]);
+        let items: Vec<_> = data
+            .items
+            .iter()
+            .map(|i| (i.label, i.part.unwrap(), i.group.as_deref(), i.line.unwrap()))
+            .collect();
+        assert_eq!(
+            items,
+            [(1, Part::Train, Some("x"), 2), (0, Part::Validation, None, 4), (1, Part::Test, Some("y"), 6)]
+        );
+        assert!(data.items[1].path.ends_with("c, d.wav"));
+        assert!(data.messages.contains(&"columns that are not used: note".to_string()));
+        assert!(data.messages.contains(&"1 clips have no group; each may go to any part".to_string()));
+    }
+
+    #[test]
+    fn tabs_and_semicolons_are_understood_and_told() {
+        for (text, name) in [("path\tlabel\na.wav\tx\n", "tabs"), ("path;label\na.wav;x\n", "semicolons")] {
+            let data = load(text).unwrap();
+            assert_eq!(data.items.len(), 1);
+            assert!(data.messages[0].contains(name));
+        }
+    }
+
+    #[test]
+    fn other_column_names_are_found_and_missing_ones_name_what_there_is() {
+        let text = "file,Label,split\na.wav,dog,train\n";
+        let error = message(text);
+        assert!(error.contains("has no column \"path\"; its columns are file, Label, split"), "{error}");
+        let error = load_with(text, |c| c.path_column = "file".into()).unwrap_err().to_string();
+        assert!(error.contains("did you mean \"Label\"?"), "{error}");
+        let good = load_with(text, |c| {
+            c.path_column = "file".into();
+            c.label_column = "Label".into();
+        });
+        assert_eq!(good.unwrap().items.len(), 1);
+        let error = load_with("path,label\na.wav,dog\n", |c| c.group_column = "speaker".into()).unwrap_err();
+        assert!(error.message.contains("has no column \"speaker\""), "{error}");
+    }
+
+    #[test]
+    fn filters_choose_rows_before_anything_else_is_checked() {
+        let text = "path,label,speaker\na.wav,dog,x\nb.wav,cat,y\nmissing.wav,,z\n";
+        let with = |filters: &[&str]| {
+            let filters = filters.iter().map(|f| f.to_string()).collect();
+            load_with(text, |c| c.filters = filters)
+        };
+        assert_eq!(with(&["speaker != z", "speaker!=y"]).unwrap().labels, ["dog"]);
+        let data = with(&["speaker=y"]).unwrap();
+        assert_eq!((data.labels.len(), data.items[0].line), (1, Some(3)));
+        assert!(data.messages.contains(&"1 of 3 rows are used: speaker=y".to_string()));
+        assert!(with(&["speaker=y", "label=dog"]).unwrap_err().message.contains("none of its 3 rows"));
+        assert!(with(&["speeker=y"]).unwrap_err().message.contains("did you mean \"speaker\"?"));
+        assert!(with(&["speaker"]).unwrap_err().message.contains("column=value"));
+    }
+
+    #[test]
+    fn damaged_rows_name_their_line() {
+        for (text, part) in [
+            ("path,label\na.wav,dog\nb.wav\n", "the row has 1 fields, the first line has 2"),
+            ("path,label\na.wav,dog\nb.wav,\n", "the label is empty"),
+            ("path,label\na.wav,dog\n,cat\n", "\"path\" is empty"),
+            ("path,label\na.wav,dog\na.wav,dog\n", "is listed in line 2 already; keep one row"),
+            ("path,label\na.wav,dog\na.wav,cat\n", "is listed in line 2 already, with another label"),
+            ("path,label,split\na.wav,dog,train\nb.wav,cat,fold2\n", "\"split\" is \"fold2\""),
+            ("path,label,split\na.wav,dog,train\nb.wav,cat,\n", "\"split\" is \"\""),
+            ("path,label\na.wav,dog\nno.wav,cat\nnot.wav,cat\n", "2 of 3 files are not there; the first is"),
+            ("path,label\na.wav,dog\nb.wav,c\u{7}t\n", "control character"),
+        ] {
+            let error = message(text);
+            assert!(error.contains(part) && error.ends_with("(line 3)"), "{text:?}: {error}");
+            assert!(error.contains("data.csv: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_manifest_and_one_that_is_no_text_are_errors() {
+        assert!(message("").contains("has no column"));
+        assert!(message("path,label\n").contains("has no rows"));
+        assert!(message("path,path,label\na,b,c\n").contains("rename it"));
+        assert!(message(b"path,label\na.wav,\xe4\n").ends_with("(line 2)"));
+        let config = DataConfig { manifest: Some(std::env::temp_dir()), ..Default::default() };
+        assert!(
+            Dataset::load(&config).unwrap_err().message.contains("is a directory where a manifest is due")
+        );
+    }
+}

@@ -6,7 +6,9 @@
 pub mod augment;
 mod batching;
 pub mod config;
+mod config_file;
 pub mod dataset;
+mod directory;
 pub mod fingerprint;
 mod manifest;
 mod optimizer;
