@@ -1,4 +1,8 @@
 //! Short-time Fourier transform: samples -> one power spectrum a frame, as `abs(librosa.stft(...)) ** power`.
+//!
+//! Window and transform are in double precision, as librosa's are: single precision leaves a noise floor some 130 dB
+//! below the frame's loudest bin, which shows in dB between pure tones (4e-4 off librosa on a chirp). For `n_fft` 512
+//! the price was measured at a tenth of the transform.
 
 use std::sync::Arc;
 
@@ -11,9 +15,9 @@ use super::{FeatureConfig, PadMode};
 /// Plan, window and scratch space of one configuration.
 #[derive(Clone)]
 pub(super) struct Stft {
-    fft: Arc<dyn RealToComplex<f32>>,
+    fft: Arc<dyn RealToComplex<f64>>,
     /// `[win_length]`
-    window: Arc<[f32]>,
+    window: Arc<[f64]>,
     /// Where the window starts in the frame, so that it is centred: `(n_fft - win_length) / 2`.
     offset: usize,
     hop_length: usize,
@@ -22,16 +26,16 @@ pub(super) struct Stft {
     pad_mode: PadMode,
     magnitude: bool,
     /// `[n_fft]`, windowed; destroyed by the transform.
-    frame: Vec<f32>,
+    frame: Vec<f64>,
     /// `[n_fft / 2 + 1]`
-    spectrum: Vec<Complex<f32>>,
-    scratch: Vec<Complex<f32>>,
+    spectrum: Vec<Complex<f64>>,
+    scratch: Vec<Complex<f64>>,
 }
 
 impl Stft {
     /// `config` must be valid.
     pub fn new(config: &FeatureConfig) -> Self {
-        let fft = RealFftPlanner::<f32>::new().plan_fft_forward(config.n_fft);
+        let fft = RealFftPlanner::<f64>::new().plan_fft_forward(config.n_fft);
         let win_length = config.win_length.unwrap_or(config.n_fft);
         Self {
             window: window(config.window, win_length).into(),
@@ -54,7 +58,7 @@ impl Stft {
             .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch)
             .expect("the buffers are made by the plan");
         for (out, x) in out.iter_mut().zip(&self.spectrum) {
-            *out = x.re * x.re + x.im * x.im;
+            *out = (x.re * x.re + x.im * x.im) as f32;
         }
         if self.magnitude {
             for x in out.iter_mut() {
@@ -76,12 +80,12 @@ impl Stft {
         match inside {
             Some(inside) => {
                 for ((out, x), w) in middle.iter_mut().zip(inside).zip(self.window.iter()) {
-                    *out = x * w;
+                    *out = f64::from(*x) * w;
                 }
             }
             None => {
                 for ((i, out), w) in middle.iter_mut().enumerate().zip(self.window.iter()) {
-                    *out = padded(samples, start + i as isize, self.pad_mode) * w;
+                    *out = f64::from(padded(samples, start + i as isize, self.pad_mode)) * w;
                 }
             }
         }
@@ -143,10 +147,11 @@ mod tests {
                 let (mut re, mut im) = (0.0, 0.0);
                 for n in 0..n_fft {
                     let angle = -2.0 * std::f64::consts::PI * (k * n % n_fft) as f64 / n_fft as f64;
-                    re += f64::from(samples[n] * window[n]) * angle.cos();
-                    im += f64::from(samples[n] * window[n]) * angle.sin();
+                    re += f64::from(samples[n]) * window[n] * angle.cos();
+                    im += f64::from(samples[n]) * window[n] * angle.sin();
                 }
-                assert!((f64::from(*out) - (re * re + im * im)).abs() < 1e-4, "{n_fft} {k}");
+                let power = re * re + im * im;
+                assert!((f64::from(*out) - power).abs() < 1e-6 * power + 1e-20, "{n_fft} {k}");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use super::Window;
 
 /// `length` samples of the window, from 0 to 1.
-pub(super) fn window(window: Window, length: usize) -> Vec<f32> {
+pub(super) fn window(window: Window, length: usize) -> Vec<f64> {
     if length == 1 {
         return vec![1.0];
     }
@@ -13,15 +13,14 @@ pub(super) fn window(window: Window, length: usize) -> Vec<f32> {
         .map(|n| {
             // Position in the period, 0 to below 1.
             let x = n as f64 / length as f64;
-            let value = match window {
+            match window {
                 Window::Hann => cosines(&[0.5, 0.5], x),
                 Window::Hamming => cosines(&[0.54, 0.46], x),
                 Window::Blackman => cosines(&[0.42, 0.5, 0.08], x),
                 Window::BlackmanHarris => cosines(&[0.35875, 0.48829, 0.14128, 0.01168], x),
                 Window::Bartlett => 1.0 - (2.0 * x - 1.0).abs(),
                 Window::Boxcar => 1.0,
-            };
-            value as f32
+            }
         })
         .collect()
 }
