@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::random::shuffle;
 use crate::Result;
 use crate::features::Features;
 
@@ -38,7 +38,7 @@ pub(super) fn pad(examples: &[&Example]) -> Result<(Tensor, Vec<usize>)> {
 /// Deals `count` clips into pools, each to be analysed at once and then cut into batches.
 pub(super) fn pools(count: usize, batch_size: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..count).collect();
-    shuffle(&mut order, rng);
+    order.shuffle(rng);
     order.chunks(batch_size * BATCHES_IN_A_POOL).map(<[usize]>::to_vec).collect()
 }
 
@@ -50,7 +50,7 @@ pub(super) fn batches<'a>(
 ) -> Vec<Vec<&'a Example>> {
     let mut batches: Vec<Vec<&Example>> =
         by_length(pool).chunks(batch_size).map(|batch| batch.iter().map(|&i| &pool[i]).collect()).collect();
-    shuffle(&mut batches, rng);
+    batches.shuffle(rng);
     batches
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AugmentConfig;
 use crate::features::FeatureConfig;
+use crate::model::Precision;
 use crate::nn::NetworkConfig;
 use crate::{Error, ErrorKind, Result};
 
@@ -91,6 +92,10 @@ pub struct TrainingConfig {
     pub patience: usize,
     /// Seed of everything random: split, first weights, order, dropout, augmentation.
     pub seed: u64,
+    /// How the model file stores its weights: "f32", or "f16" at half the size.
+    pub precision: Precision,
+    /// Free text that goes into the model: the data's licence, whom to credit.
+    pub notes: String,
 }
 
 impl Default for TrainingConfig {
@@ -105,6 +110,8 @@ impl Default for TrainingConfig {
             label_smoothing: 0.0,
             patience: 15,
             seed: 0,
+            precision: Precision::F32,
+            notes: String::new(),
         }
     }
 }

@@ -40,13 +40,6 @@ pub(super) fn normal_pair(rng: &mut impl Rng) -> [f32; 2] {
     [radius * cos, radius * sin]
 }
 
-/// Fisher & Yates' shuffle.
-pub(super) fn shuffle<T>(items: &mut [T], rng: &mut impl Rng) {
-    for i in (1..items.len()).rev() {
-        items.swap(i, rng.random_range(0..=i));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -84,11 +84,11 @@ pub fn train(
             split: part_sizes(&parts),
             metrics: BTreeMap::new(),
             config: config.to_toml()?,
-            notes: String::new(),
+            notes: config.training.notes.clone(),
         },
     };
     // Measured on the model as it is stored, whose weights may be rounded.
-    let precision = crate::model::Precision::F32;
+    let precision = config.training.precision;
     let model =
         Model::new(header.clone(), learner.normalization.clone(), learned.weights.clone(), precision)?;
     let classifier = Classifier::new(model)?;
