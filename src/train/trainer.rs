@@ -92,16 +92,19 @@ pub fn train(
     let model =
         Model::new(header.clone(), learner.normalization.clone(), learned.weights.clone(), precision)?;
     let classifier = Classifier::new(model)?;
-    let evaluate = |indices: &[usize]| match indices {
-        [] => Ok(None),
-        _ => {
-            let clips: Vec<_> =
-                indices.iter().map(|&i| (&*dataset.items[i].path, dataset.items[i].label)).collect();
-            evaluate_files(&classifier, &clips, &AudioOptions::default(), &|_| {}).map(Some)
+    let mut evaluate = |part: &str, indices: &[usize]| {
+        let clips: Vec<_> =
+            indices.iter().map(|&i| (&*dataset.items[i].path, dataset.items[i].label)).collect();
+        if clips.is_empty() {
+            return None;
         }
+        // What has been learned is not thrown away over files that cannot be read.
+        evaluate_files(&classifier, &clips, &AudioOptions::default(), &|_| {})
+            .map_err(|error| on_event(Event::Warning(format!("the {part} part was not evaluated: {error}"))))
+            .ok()
     };
-    let validation = evaluate(&parts.validation)?;
-    let test = evaluate(&parts.test)?;
+    let validation = evaluate("validation", &parts.validation);
+    let test = evaluate("test", &parts.test);
     for (part, evaluation) in [("validation", &validation), ("test", &test)] {
         if let Some(evaluation) = evaluation {
             header.provenance.metrics.insert(format!("{part}_accuracy"), evaluation.accuracy);
