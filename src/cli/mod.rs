@@ -27,7 +27,7 @@ Examples:
 
 /// Learns to classify sound with recurrent networks, then does it anywhere.
 #[derive(Debug, clap::Parser)]
-#[command(name = "percept", version, after_help = EXAMPLES, max_term_width = 100, styles = STYLES)]
+#[command(name = "percept", version, after_help = EXAMPLES, styles = STYLES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -25,10 +25,12 @@ enum Described {
 
 impl Described {
     fn schema(self) -> Schema {
-        match self {
-            Self::Classify => schema_for!(Document<ClassifyRecord>),
-            Self::Probe => schema_for!(Document<ProbeRecord>),
-        }
+        let (title, mut schema) = match self {
+            Self::Classify => ("percept classify", schema_for!(Document<ClassifyRecord>)),
+            Self::Probe => ("percept probe", schema_for!(Document<ProbeRecord>)),
+        };
+        schema.insert("title".to_string(), title.into());
+        schema
     }
 }
 

@@ -15,14 +15,11 @@ use crate::{Error, ErrorKind};
 /// fields may come without it.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Name and version of this program: `percept 0.1.0`.
-pub const TOOL: &str = concat!("percept ", env!("CARGO_PKG_VERSION"));
-
 /// What `percept classify` says of one input.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(title = "percept classify, one input")]
 pub struct ClassifyRecord {
-    /// Version of this format: 1.
+    /// Version of this format.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema_version: u32,
     /// Name and version of the program that wrote this.
     pub tool: String,
@@ -34,9 +31,9 @@ pub struct ClassifyRecord {
 
 /// What `percept probe` says of one input.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[schemars(title = "percept probe, one input")]
 pub struct ProbeRecord {
-    /// Version of this format: 1.
+    /// Version of this format.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema_version: u32,
     /// Name and version of the program that wrote this.
     pub tool: String,
@@ -157,7 +154,7 @@ impl ClassifyRecord {
     }
 
     fn new(model: &ModelInfo, input: InputInfo, outcome: Outcome<Classified>) -> Self {
-        Self { schema_version: SCHEMA_VERSION, tool: TOOL.to_string(), model: model.clone(), input, outcome }
+        Self { schema_version: SCHEMA_VERSION, tool: crate::TOOL.to_string(), model: model.clone(), input, outcome }
     }
 }
 
@@ -168,7 +165,7 @@ impl ProbeRecord {
             Err(error) => Outcome::Error { error: ErrorInfo::new(&error, path) },
         };
         let input = ProbeInput { path: path.to_string_lossy().into_owned() };
-        Self { schema_version: SCHEMA_VERSION, tool: TOOL.to_string(), input, outcome }
+        Self { schema_version: SCHEMA_VERSION, tool: crate::TOOL.to_string(), input, outcome }
     }
 }
 
