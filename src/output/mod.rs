@@ -116,8 +116,7 @@ mod tests {
             warnings: vec!["cut off".into()],
         };
         let labels = model().labels.into_iter();
-        let predictions =
-            labels.zip([0.75, 0.1]).map(|(label, score)| Prediction { label, score }).collect();
+        let predictions = labels.zip([0.75, 0.1]).map(|(label, score)| Prediction { label, score }).collect();
         ClassifyRecord::ok(&model(), Path::new(path), audio, predictions)
     }
 
@@ -177,7 +176,7 @@ mod tests {
         let text = written(Format::Text, &[good("a"), bad("b")], true);
         assert_eq!(
             text,
-            "a\n  =1+1      75.0 %\n  b, \"c\"    10.0 %\n  warning: cut off\nb\n  error: is empty\n"
+            "a\n  =1+1     75.0 %\n  b, \"c\"   10.0 %\n  warning: cut off\nb\n  error: is empty\n"
         );
     }
 

@@ -154,7 +154,13 @@ impl ClassifyRecord {
     }
 
     fn new(model: &ModelInfo, input: InputInfo, outcome: Outcome<Classified>) -> Self {
-        Self { schema_version: SCHEMA_VERSION, tool: crate::TOOL.to_string(), model: model.clone(), input, outcome }
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: crate::TOOL.to_string(),
+            model: model.clone(),
+            input,
+            outcome,
+        }
     }
 }
 

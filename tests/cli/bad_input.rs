@@ -15,7 +15,8 @@ fn assert_fails(place: &Workplace, name: &str, kind: &str) {
 
     let beside = place.classify(&["tone.wav", name, "tone.wav"]);
     assert_eq!(beside.code(), 1);
-    let statuses: Vec<Value> = beside.json().as_array().unwrap().iter().map(|r| r["status"].clone()).collect();
+    let statuses: Vec<Value> =
+        beside.json().as_array().unwrap().iter().map(|r| r["status"].clone()).collect();
     assert_eq!(statuses, ["ok", "error", "ok"]);
 
     let probe = place.run(&["probe", name]);
@@ -199,7 +200,8 @@ fn a_file_that_is_no_model_is_refused() {
     let mut newer = whole.clone();
     newer[at + 17] = b'9';
     place.write("newer.safetensors", newer);
-    for name in ["tone.wav", "empty.safetensors", "huge.safetensors", "other.safetensors", "half.safetensors"] {
+    for name in ["tone.wav", "empty.safetensors", "huge.safetensors", "other.safetensors", "half.safetensors"]
+    {
         place.run(&["classify", "-m", name, "tone.wav"]).assert_fatal(&[&format!("error: {name}: ")]);
         place.run(&["info", name]).assert_fatal(&[&format!("error: {name}: ")]);
     }

@@ -49,7 +49,8 @@ fn a_record_says_what_was_read() {
 #[test]
 fn top_k_limits_the_labels() {
     let place = Workplace::new();
-    let count = |k| place.classify(&["--top-k", k, "tone.wav"]).json()["predictions"].as_array().unwrap().len();
+    let count =
+        |k| place.classify(&["--top-k", k, "tone.wav"]).json()["predictions"].as_array().unwrap().len();
     assert_eq!((count("1"), count("2"), count("99")), (1, 2, 3));
     assert_eq!(place.classify(&["--top-k", "0", "tone.wav"]).code(), 2);
 }
@@ -76,7 +77,8 @@ fn the_result_is_the_same_for_any_number_of_jobs() {
         place.classify(&args)
     };
     let one = with_jobs("1");
-    let paths: Vec<Value> = one.json().as_array().unwrap().iter().map(|r| r["input"]["path"].clone()).collect();
+    let paths: Vec<Value> =
+        one.json().as_array().unwrap().iter().map(|r| r["input"]["path"].clone()).collect();
     assert_eq!(paths[0], "no.wav");
     assert_eq!(paths[1..], names);
     for jobs in ["2", "5", "64"] {

@@ -108,7 +108,8 @@ impl Run {
 
 /// Random weights: nothing it says is true, but it says the same each time.
 fn tiny_model(task: Task) -> Model {
-    let features = FeatureConfig { sample_rate: 8000, n_fft: 256, hop_length: 80, n_mels: 8, ..Default::default() };
+    let features =
+        FeatureConfig { sample_rate: 8000, n_fft: 256, hop_length: 80, n_mels: 8, ..Default::default() };
     let features = FeatureConfig { normalize: Normalize::None, ..features };
     let network = NetworkConfig { hidden_size: 4, num_layers: 1, ..Default::default() };
     let labels: Vec<String> = ["low", "middle", "high"].map(String::from).to_vec();
