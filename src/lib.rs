@@ -18,6 +18,20 @@
 //! * [`model`] is the one self-describing file; [`pipeline`] chains the stages for inference.
 //! * [`files`] writes a file whole or not at all.
 //! * [`train`] and [`evaluate`] make a model from a folder and say how good it is.
+//!
+//! ```
+//! use std::path::Path;
+//! use percept::{decide::top_k, media::AudioOptions, model::Model, pipeline::Classifier};
+//!
+//! # fn main() -> percept::Result<()> {
+//! let model = Model::builtin("digits").expect("a built-in model")?; // or Model::load(path)?
+//! let classifier = Classifier::new(model)?;
+//! let result = classifier.classify_file(Path::new("assets/seven.wav"), &AudioOptions::default())?;
+//! let best = top_k(&result.scores, &classifier.model().header().labels, 1);
+//! assert_eq!(best[0].label, "seven");
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod decide;
 pub mod error;

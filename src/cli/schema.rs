@@ -6,6 +6,7 @@ use schemars::{Schema, schema_for};
 
 use crate::Result;
 use crate::output::record::{ClassifyRecord, Document, ProbeRecord};
+use crate::train::Report;
 
 /// Print the JSON Schema of a command's output
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,8 @@ enum Described {
     Classify,
     /// What `percept probe` prints
     Probe,
+    /// What `percept train` prints
+    Train,
 }
 
 impl Described {
@@ -28,6 +31,7 @@ impl Described {
         let (title, mut schema) = match self {
             Self::Classify => ("percept classify", schema_for!(Document<ClassifyRecord>)),
             Self::Probe => ("percept probe", schema_for!(Document<ProbeRecord>)),
+            Self::Train => ("percept train", schema_for!(Report)),
         };
         schema.insert("title".to_string(), title.into());
         schema

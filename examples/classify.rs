@@ -1,0 +1,21 @@
+//! Classifies a recording with the library: `cargo run --release --example classify -- assets/seven.wav`
+
+use std::path::PathBuf;
+
+use percept::decide::top_k;
+use percept::media::AudioOptions;
+use percept::model::Model;
+use percept::pipeline::Classifier;
+
+fn main() -> percept::Result<()> {
+    let path = PathBuf::from(std::env::args_os().nth(1).unwrap_or("assets/seven.wav".into()));
+    let model = Model::builtin("digits").expect("a model of this name is in the program")?;
+    let classifier = Classifier::new(model)?;
+
+    let result = classifier.classify_file(&path, &AudioOptions::default())?;
+    println!("{}: {} at {} Hz", path.display(), result.audio.codec, result.audio.sample_rate);
+    for prediction in top_k(&result.scores, &classifier.model().header().labels, 3) {
+        println!("{:>8}  {:.4}", prediction.label, prediction.score);
+    }
+    Ok(())
+}
