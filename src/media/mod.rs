@@ -1,13 +1,27 @@
 //! File -> signal: decoding, mix-down, resampling, and `probe`.
 
+pub mod ffmpeg;
+pub mod limits;
+mod mix;
+mod mp4;
+mod opus;
+mod packets;
 pub mod probe;
+mod reader;
+mod resample;
+mod sniff;
+mod wav;
 mod write;
 
 use std::path::Path;
 
-use crate::Result;
 use crate::signal::Signal;
+use crate::{Error, ErrorKind, Result};
+use limits::{MAX_SAMPLE_RATE, MAX_SAMPLES_IN_MEMORY, MIN_SAMPLE_RATE};
 
+pub use mix::Mix;
+pub use reader::{AudioReader, StreamInfo};
+pub use resample::{resample, resampled_len};
 pub use write::{SampleFormat, write_wav, write_wav_as};
 
 /// Which audio to take from a file, and at what rate.
@@ -41,7 +55,51 @@ pub struct Audio {
     pub warnings: Vec<String>,
 }
 
-/// Reads the whole of a file's audio as one mono signal.
-pub fn load_audio(_path: &Path, _options: &AudioOptions) -> Result<Audio> {
-    unimplemented!()
+/// Reads the whole of a file's audio as one mono signal: decoded, mixed down, resampled.
+///
+/// The file is recognised by its content. Good sound before damage is kept, and the damage is in the warnings.
+/// Resampled length: [`resampled_len`].
+///
+/// Errors, each with the path: those of [`AudioReader::open`]; `Config` where the channel or track is not there,
+/// or the rate asked for is out of range; `Empty` where there are no samples; `Damaged` where none is a number;
+/// `Limit` over [`limits::MAX_SAMPLES_IN_MEMORY`].
+pub fn load_audio(path: &Path, options: &AudioOptions) -> Result<Audio> {
+    load(path, options).map_err(|error| error.with_path(path))
+}
+
+fn load(path: &Path, options: &AudioOptions) -> Result<Audio> {
+    if let Some(rate) = options.sample_rate
+        && !(MIN_SAMPLE_RATE..=MAX_SAMPLE_RATE).contains(&rate)
+    {
+        let message =
+            format!("cannot resample to {rate} Hz: choose {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz");
+        return Err(Error::new(ErrorKind::Config, message));
+    }
+    let mut reader = AudioReader::open(path, options.audio_track)?;
+    let StreamInfo { container, codec, sample_rate, channels } = reader.info().clone();
+    let mix = Mix::choose(options.channel, channels)?;
+    let (mut mono, mut block) = (Vec::new(), Vec::new());
+    let rate = options.sample_rate.unwrap_or(sample_rate);
+    while reader.next_block(&mut block)? {
+        mix.append(&block, channels, &mut mono);
+        if mono.len().max(resampled_len(mono.len(), sample_rate, rate)) > MAX_SAMPLES_IN_MEMORY {
+            let message = format!(
+                "the recording is longer than the {MAX_SAMPLES_IN_MEMORY} samples that are held in memory; cut it into parts"
+            );
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+    }
+    if mono.is_empty() {
+        return Err(Error::new(ErrorKind::Empty, format!("the {codec} stream holds no samples")));
+    }
+    Ok(Audio {
+        signal: Signal { samples: resample(mono, sample_rate, rate)?, sample_rate: rate },
+        container,
+        codec,
+        sample_rate,
+        channels,
+        num_samples: reader.num_samples(),
+        mix: mix.to_string(),
+        warnings: reader.warnings().to_vec(),
+    })
 }

@@ -4,8 +4,15 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::video::VideoCodecId;
+use symphonia::core::codecs::video::well_known::*;
+use symphonia::core::formats::FormatReader;
 
-use crate::Result;
+use super::reader::{AudioReader, StreamInfo, may_ffmpeg_help, open_regular};
+use super::sniff::{Container, sniff};
+use super::{ffmpeg, packets};
+use crate::{Error, ErrorKind, Result};
 
 /// What a media file holds.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -73,6 +80,188 @@ pub struct OtherStream {
 }
 
 /// Says what a file holds. Sample counts are exact: streams are decoded to count them.
-pub fn probe(_path: &Path) -> Result<Probe> {
-    unimplemented!()
+///
+/// Errors, with the path: `NotFound`, `PermissionDenied`, `Path`, `Empty` (0 bytes), `UnknownFormat`, `Damaged`.
+/// A file with streams but no sound that can be decoded is no error here: it is said in the warnings.
+pub fn probe(path: &Path) -> Result<Probe> {
+    probe_any(path).map_err(|error| error.with_path(path))
+}
+
+fn probe_any(path: &Path) -> Result<Probe> {
+    let mut file = open_regular(path)?;
+    let (container, start) = sniff(&mut file)?;
+    match container {
+        Container::Wav | Container::Text | Container::Unknown => {}
+        container => match packets::open(file, start, container, path) {
+            Ok(format) => return Ok(from_tracks(path, format.as_ref(), container)),
+            Err(error) if may_ffmpeg_help(&error) => return from_ffmpeg(path, &error),
+            Err(error) => return Err(error),
+        },
+    }
+    // One stream, or what ffmpeg knows of it.
+    match AudioReader::open(path, None) {
+        Ok(reader) if container == Container::Wav && !reader.uses_ffmpeg() => {
+            let info = reader.info().clone();
+            let mut probe =
+                Probe { container: info.container.clone(), streams: Vec::new(), warnings: Vec::new() };
+            let stream = counted(AudioStream::new(0, 0, &info, true), reader, &mut probe.warnings);
+            probe.streams.push(Stream::Audio(stream));
+            Ok(probe)
+        }
+        Ok(_) => from_ffmpeg(path, &Error::new(ErrorKind::UnknownFormat, "unknown")),
+        Err(error) if container == Container::Unknown && error.kind == ErrorKind::Empty => {
+            from_ffmpeg(path, &error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn from_tracks(path: &Path, format: &dyn FormatReader, container: Container) -> Probe {
+    let mut streams = Vec::new();
+    let mut warnings = Vec::new();
+    let default = packets::default_track(format);
+    let mut label = packets::container_label(container, "", format);
+    let mut audio_track = 0;
+    for (index, track) in format.tracks().iter().enumerate() {
+        streams.push(match &track.codec_params {
+            Some(CodecParameters::Audio(parameters)) => {
+                let declared = StreamInfo {
+                    container: label.clone(),
+                    codec: packets::codec_name(parameters.codec),
+                    sample_rate: parameters.sample_rate.unwrap_or(0),
+                    channels: parameters.channels.as_ref().map_or(0, |channels| channels.count()),
+                };
+                let mut stream = AudioStream::new(index, audio_track, &declared, audio_track == default);
+                stream.language.clone_from(&track.language);
+                let stream = match AudioReader::open(path, Some(audio_track)) {
+                    Ok(reader) => {
+                        label.clone_from(&reader.info().container);
+                        counted(stream, reader, &mut warnings)
+                    }
+                    Err(error) => {
+                        warnings.push(format!(
+                            "audio track {} cannot be decoded: {}",
+                            audio_track + 1,
+                            error.message
+                        ));
+                        stream
+                    }
+                };
+                audio_track += 1;
+                Stream::Audio(stream)
+            }
+            Some(CodecParameters::Video(parameters)) => Stream::Video(VideoStream {
+                index,
+                codec: video_codec_name(parameters.codec),
+                width: parameters.width.map(u32::from),
+                height: parameters.height.map(u32::from),
+            }),
+            _ => Stream::Other(OtherStream { index, codec: "unknown".into() }),
+        });
+    }
+    Probe { container: label, streams, warnings }
+}
+
+fn from_ffmpeg(path: &Path, native: &Error) -> Result<Probe> {
+    let report = ffmpeg::report(path, native)?;
+    let mut warnings = Vec::new();
+    let default = report.default_track();
+    let mut audio_track = 0;
+    let mut streams = Vec::new();
+    for (index, found) in report.streams.iter().enumerate() {
+        streams.push(match found.codec_type.as_str() {
+            "audio" => {
+                let info = StreamInfo {
+                    container: report.container(),
+                    codec: found.codec(),
+                    sample_rate: found.sample_rate(),
+                    channels: found.channels,
+                };
+                let mut stream = AudioStream::new(index, audio_track, &info, audio_track == default);
+                stream.language = found.language();
+                let stream = match AudioReader::open(path, Some(audio_track)) {
+                    Ok(reader) => counted(stream, reader, &mut warnings),
+                    Err(error) => {
+                        warnings.push(format!(
+                            "audio track {} cannot be decoded: {}",
+                            audio_track + 1,
+                            error.message
+                        ));
+                        stream
+                    }
+                };
+                audio_track += 1;
+                Stream::Audio(stream)
+            }
+            "video" => Stream::Video(VideoStream {
+                index,
+                codec: found.codec(),
+                width: found.width,
+                height: found.height,
+            }),
+            _ => Stream::Other(OtherStream { index, codec: found.codec() }),
+        });
+    }
+    Ok(Probe { container: report.container(), streams, warnings })
+}
+
+impl AudioStream {
+    fn new(index: usize, audio_track: usize, info: &StreamInfo, default: bool) -> Self {
+        Self {
+            index,
+            audio_track,
+            codec: info.codec.clone(),
+            sample_rate: info.sample_rate,
+            channels: info.channels,
+            num_samples: None,
+            duration: None,
+            default,
+            language: None,
+        }
+    }
+}
+
+/// Decodes to the end, to know the exact number of samples, and what the decoder knows better than the header.
+fn counted(stream: AudioStream, mut reader: AudioReader, warnings: &mut Vec<String>) -> AudioStream {
+    let mut block = Vec::new();
+    let error = loop {
+        match reader.next_block(&mut block) {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(error) => break Some(error.message),
+        }
+    };
+    let about = format!("audio track {}: ", stream.audio_track + 1);
+    warnings.extend(reader.warnings().iter().cloned().chain(error).map(|warning| about.clone() + &warning));
+    let info = reader.info();
+    AudioStream {
+        codec: info.codec.clone(),
+        sample_rate: info.sample_rate,
+        channels: info.channels,
+        num_samples: Some(reader.num_samples()),
+        duration: Some(reader.num_samples() as f64 / f64::from(info.sample_rate.max(1))),
+        ..stream
+    }
+}
+
+/// ffmpeg's name of a video codec.
+fn video_codec_name(id: VideoCodecId) -> String {
+    let name = match id {
+        CODEC_ID_H264 => "h264",
+        CODEC_ID_HEVC => "hevc",
+        CODEC_ID_VVC => "vvc",
+        CODEC_ID_AV1 => "av1",
+        CODEC_ID_VP8 => "vp8",
+        CODEC_ID_VP9 => "vp9",
+        CODEC_ID_THEORA => "theora",
+        CODEC_ID_MJPEG => "mjpeg",
+        CODEC_ID_MPEG1 => "mpeg1video",
+        CODEC_ID_MPEG2 => "mpeg2video",
+        CODEC_ID_MPEG4 => "mpeg4",
+        CODEC_ID_H263 => "h263",
+        CODEC_ID_VC1 => "vc1",
+        CODEC_ID_FLV => "flv1",
+        _ => "unknown",
+    };
+    name.into()
 }

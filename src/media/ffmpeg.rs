@@ -1,0 +1,371 @@
+//! What Percept cannot decode itself, decoded by the `ffmpeg` program where there is one.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::limits::{FFMPEG_PATIENCE, MAX_FFMPEG_MESSAGES, MAX_FFPROBE_OUTPUT, MAX_TRACKS};
+use super::reader::{Step, StreamInfo, check_stream, no_such_track};
+use crate::error::one_line;
+use crate::{Error, ErrorKind, Result};
+
+/// Names another program than the `ffmpeg` on the PATH; `ffprobe` is looked for beside it. A path where there
+/// is no program turns the help of ffmpeg off.
+pub const FFMPEG_VARIABLE: &str = "PERCEPT_FFMPEG";
+
+const INSTALL: &str = "install ffmpeg (https://ffmpeg.org) and Percept will use it to read this file";
+
+struct Programs {
+    ffmpeg: PathBuf,
+    ffprobe: PathBuf,
+}
+
+/// The two programs, or `None` when either is not there.
+fn programs() -> Option<Programs> {
+    let ffmpeg = match std::env::var_os(FFMPEG_VARIABLE) {
+        Some(name) => PathBuf::from(name),
+        None => PathBuf::from("ffmpeg"),
+    };
+    let ffmpeg = if ffmpeg.components().count() > 1 { existing(ffmpeg) } else { on_path(&ffmpeg) }?;
+    let name = ffmpeg.file_name()?.to_string_lossy().replace("ffmpeg", "ffprobe");
+    let ffprobe = existing(ffmpeg.with_file_name(&name)).or_else(|| on_path(Path::new("ffprobe")))?;
+    Some(Programs { ffmpeg, ffprobe })
+}
+
+fn existing(path: PathBuf) -> Option<PathBuf> {
+    path.is_file().then_some(path)
+}
+
+fn on_path(name: &Path) -> Option<PathBuf> {
+    if name.as_os_str().is_empty() {
+        return None;
+    }
+    let name = if name.extension().is_some() {
+        name.to_path_buf()
+    } else {
+        name.with_extension(std::env::consts::EXE_EXTENSION)
+    };
+    std::env::split_paths(&std::env::var_os("PATH")?).find_map(|folder| existing(folder.join(&name)))
+}
+
+/// Whether ffmpeg can be asked.
+pub fn is_available() -> bool {
+    programs().is_some()
+}
+
+/// What `ffprobe` prints.
+#[derive(Debug, Deserialize)]
+pub(super) struct Report {
+    #[serde(default)]
+    pub streams: Vec<ReportStream>,
+    #[serde(default)]
+    format: ReportFormat,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ReportFormat {
+    #[serde(default)]
+    format_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ReportStream {
+    #[serde(default)]
+    pub codec_type: String,
+    #[serde(default)]
+    codec_name: Option<String>,
+    #[serde(default)]
+    sample_rate: Option<String>,
+    #[serde(default)]
+    pub channels: usize,
+    #[serde(default)]
+    pub width: Option<u32>,
+    #[serde(default)]
+    pub height: Option<u32>,
+    #[serde(default)]
+    disposition: Disposition,
+    #[serde(default)]
+    tags: Tags,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Disposition {
+    #[serde(default)]
+    default: u8,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Tags {
+    #[serde(default)]
+    language: Option<String>,
+}
+
+impl ReportStream {
+    pub fn codec(&self) -> String {
+        self.codec_name.clone().unwrap_or_else(|| "unknown".into())
+    }
+
+    pub fn sample_rate(&self) -> u32 {
+        self.sample_rate.as_deref().and_then(|rate| rate.parse().ok()).unwrap_or(0)
+    }
+
+    pub fn language(&self) -> Option<String> {
+        self.tags.language.clone()
+    }
+}
+
+impl Report {
+    /// The short name used in Percept; ffmpeg gives lists such as `mov,mp4,m4a,3gp,3g2,mj2`.
+    pub fn container(&self) -> String {
+        match self.format.format_name.as_str() {
+            list if list.split(',').any(|name| name == "mp4") => "mp4".into(),
+            list if list.starts_with("matroska") => "mkv".into(),
+            list => list.split(',').next().unwrap_or("unknown").into(),
+        }
+    }
+
+    pub fn audio(&self) -> impl Iterator<Item = &ReportStream> {
+        self.streams.iter().filter(|stream| stream.codec_type == "audio")
+    }
+
+    /// Position of the default among the audio streams.
+    pub fn default_track(&self) -> usize {
+        self.audio().position(|stream| stream.disposition.default != 0).unwrap_or(0)
+    }
+}
+
+/// Asks `ffprobe` about a file that Percept itself could not read, for the reason `native`.
+pub(super) fn report(path: &Path, native: &Error) -> Result<Report> {
+    let Some(programs) = programs() else {
+        return Err(Error { message: format!("{}; {INSTALL}", native.message), ..native.clone() });
+    };
+    let mut child = Command::new(&programs.ffprobe)
+        .args(["-v", "error", "-protocol_whitelist", "file,pipe", "-of", "json", "-show_entries"])
+        .arg(
+            "format=format_name:stream=codec_type,codec_name,sample_rate,channels,width,height:\
+             stream_disposition=default:stream_tags=language",
+        )
+        .arg("-i")
+        .arg(file_url(path))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| tool_failed(&programs.ffprobe, &e.to_string()))?;
+    // The output comes through a thread, so that a program that hangs does not hang Percept.
+    let (sender, receiver) = sync_channel(1);
+    let stdout = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        let mut json = Vec::new();
+        let read = stdout.map(|stdout| stdout.take(MAX_FFPROBE_OUTPUT).read_to_end(&mut json));
+        let _ = sender.send(read.map(|_| json));
+    });
+    let json = receiver.recv_timeout(Duration::from_secs(FFMPEG_PATIENCE));
+    let _ = child.kill();
+    let _ = child.wait();
+    let _ = reader.join();
+    let json = match json {
+        Ok(json) => json.unwrap_or_default(),
+        Err(_) => return Err(tool_failed(&programs.ffprobe, "it gave no answer in time")),
+    };
+    let report: Report =
+        serde_json::from_slice(&json).unwrap_or(Report { streams: Vec::new(), format: Default::default() });
+    if report.streams.is_empty() {
+        let message = match native.kind {
+            ErrorKind::UnknownFormat => {
+                "neither Percept nor ffmpeg finds sound in it: it is damaged, or no media file at all".into()
+            }
+            _ => format!("{}; ffmpeg cannot read it either", native.message),
+        };
+        return Err(Error { message, ..native.clone() });
+    }
+    if report.streams.len() > MAX_TRACKS {
+        let message = format!("the file has {} tracks, more than {MAX_TRACKS}", report.streams.len());
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    Ok(report)
+}
+
+/// One audio stream decoded by a running `ffmpeg`, its samples read from a pipe.
+pub(super) struct FfmpegSource {
+    child: Child,
+    blocks: Receiver<std::io::Result<Vec<u8>>>,
+    messages: Option<JoinHandle<Vec<u8>>>,
+    channels: usize,
+    /// Bytes of a frame that is not complete yet.
+    rest: Vec<u8>,
+    /// The first block, read when opening.
+    first: Option<Vec<f32>>,
+    ended: bool,
+    warnings: Vec<String>,
+}
+
+/// Starts ffmpeg on an audio track of a file that Percept itself could not read, for the reason `native`.
+pub(super) fn open(
+    path: &Path,
+    audio_track: Option<usize>,
+    native: Error,
+) -> Result<(FfmpegSource, StreamInfo)> {
+    let report = report(path, &native)?;
+    let tracks = report.audio().count();
+    if tracks == 0 {
+        return Err(Error::new(ErrorKind::Empty, "the file holds no audio track"));
+    }
+    let track = audio_track.unwrap_or_else(|| report.default_track());
+    let stream = report.audio().nth(track).ok_or_else(|| no_such_track(track, tracks))?;
+    let (sample_rate, channels) = (stream.sample_rate(), stream.channels);
+    if sample_rate == 0 || channels == 0 {
+        return Err(Error {
+            message: format!("{}; ffmpeg finds no sound in it either", native.message),
+            ..native
+        });
+    }
+    check_stream(sample_rate, channels)?;
+    let info = StreamInfo { container: report.container(), codec: stream.codec(), sample_rate, channels };
+    let mut source = FfmpegSource::start(path, track, sample_rate, channels, &native)?;
+    let mut block = Vec::new();
+    match source.next_block(&mut block) {
+        Step::Block => source.first = Some(block),
+        Step::End | Step::Broken(_) => {
+            let said = source.warnings.pop().map_or(String::new(), |said| format!(" ({said})"));
+            let kind = if native.kind == ErrorKind::UnknownFormat { ErrorKind::Damaged } else { native.kind };
+            let message = match native.kind {
+                ErrorKind::UnknownFormat => {
+                    format!("ffmpeg decodes no sound from this {} stream{said}", info.codec)
+                }
+                _ => format!("{}; ffmpeg decodes no sound from it either{said}", native.message),
+            };
+            return Err(Error { kind, message, ..native });
+        }
+    }
+    Ok((source, info))
+}
+
+impl FfmpegSource {
+    fn start(path: &Path, track: usize, sample_rate: u32, channels: usize, native: &Error) -> Result<Self> {
+        let programs = programs().ok_or_else(|| native.clone())?;
+        let mut child = Command::new(&programs.ffmpeg)
+            .args(["-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-i"])
+            .arg(file_url(path))
+            .args(["-map", &format!("0:a:{track}"), "-vn", "-sn", "-dn", "-map_metadata", "-1"])
+            // A stream that changes on the way is brought to what was announced.
+            .args(["-ar", &sample_rate.to_string(), "-ac", &channels.to_string()])
+            .args(["-c:a", "pcm_f32le", "-f", "f32le", "pipe:1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| tool_failed(&programs.ffmpeg, &e.to_string()))?;
+        // Both pipes are emptied by threads: ffmpeg never waits for us on one while we wait on the other.
+        let (sender, blocks) = sync_channel(4);
+        if let Some(mut stdout) = child.stdout.take() {
+            std::thread::spawn(move || {
+                loop {
+                    let mut bytes = Vec::with_capacity(1 << 16);
+                    let read = (&mut stdout).take(1 << 16).read_to_end(&mut bytes);
+                    let last = bytes.is_empty() || read.is_err();
+                    // The receiver is gone when the reader was dropped: then nobody wants the rest.
+                    if sender.send(read.map(|_| bytes)).is_err() || last {
+                        return;
+                    }
+                }
+            });
+        }
+        let messages = child.stderr.take().map(|mut stderr| {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                let _ = (&mut stderr).take(MAX_FFMPEG_MESSAGES).read_to_end(&mut text);
+                // The rest is read and forgotten.
+                let _ = std::io::copy(&mut stderr, &mut std::io::sink());
+                text
+            })
+        });
+        let warnings = Vec::new();
+        Ok(Self { child, blocks, messages, channels, rest: Vec::new(), first: None, ended: false, warnings })
+    }
+
+    /// Fills `block` with interleaved samples.
+    pub fn next_block(&mut self, block: &mut Vec<f32>) -> Step {
+        if let Some(first) = self.first.take() {
+            *block = first;
+            return Step::Block;
+        }
+        let frame_bytes = self.channels * 4;
+        while !self.ended {
+            let bytes = match self.blocks.recv_timeout(Duration::from_secs(FFMPEG_PATIENCE)) {
+                Ok(Ok(bytes)) if !bytes.is_empty() => bytes,
+                Ok(Ok(_)) | Err(RecvTimeoutError::Disconnected) => {
+                    self.finish();
+                    break;
+                }
+                Ok(Err(error)) => {
+                    self.ended = true;
+                    return Step::Broken(format!("the pipe from ffmpeg broke: {error}"));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.ended = true;
+                    return Step::Broken(format!(
+                        "ffmpeg gave nothing for {FFMPEG_PATIENCE} s and was stopped"
+                    ));
+                }
+            };
+            self.rest.extend_from_slice(&bytes);
+            let whole = self.rest.len() / frame_bytes * frame_bytes;
+            let (samples, _) = self.rest[..whole].as_chunks::<4>();
+            block.extend(samples.iter().map(|&word| f32::from_le_bytes(word)));
+            self.rest.drain(..whole);
+            if !block.is_empty() {
+                return Step::Block;
+            }
+        }
+        Step::End
+    }
+
+    /// The output has ended: what ffmpeg said, and how it went out, become a warning.
+    fn finish(&mut self) {
+        self.ended = true;
+        let status = self.child.wait();
+        let said = self.messages.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        let failed = !status.is_ok_and(|status| status.success());
+        if let Some(first) = lines.first() {
+            let more = if lines.len() > 1 {
+                format!(" (and {} more messages)", lines.len() - 1)
+            } else {
+                String::new()
+            };
+            self.warnings.push(one_line(&format!("ffmpeg said: {}{more}", first.trim())));
+        } else if failed {
+            self.warnings.push("ffmpeg stopped with an error".into());
+        }
+    }
+
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}
+
+impl Drop for FfmpegSource {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `file:PATH`: then no name is taken for an option or another protocol.
+fn file_url(path: &Path) -> OsString {
+    let mut url = OsString::from("file:");
+    url.push(path);
+    url
+}
+
+fn tool_failed(program: &Path, what: &str) -> Error {
+    Error::new(ErrorKind::ExternalTool, format!("could not run {}: {what}", program.display()))
+}

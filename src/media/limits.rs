@@ -1,0 +1,31 @@
+//! What untrusted files may ask for. Every number that a header can set meets one of these.
+
+/// Slowest rate taken, in Hz (infrasound and seismic loggers run at hundreds).
+pub const MIN_SAMPLE_RATE: u32 = 100;
+/// Fastest rate taken, in Hz (bat detectors run at 500 kHz).
+pub const MAX_SAMPLE_RATE: u32 = 1_000_000;
+/// Most channels in one stream (microphone arrays have hundreds).
+pub const MAX_CHANNELS: usize = 1024;
+/// Most mono samples held in memory by [`load_audio`](super::load_audio): 4 GiB of f32, six hours at 48 kHz.
+pub const MAX_SAMPLES_IN_MEMORY: usize = 1 << 30;
+/// Samples (over all channels) in one block of a reader of ours.
+pub const BLOCK_SAMPLES: usize = 64 * 1024;
+/// Largest magnitude taken for sound (full scale is 1). Beyond it, as for NaN, the sample is replaced by 0:
+/// squares and sums of what remains cannot overflow.
+pub const MAX_AMPLITUDE: f32 = 1e9;
+/// Most tracks listed for one file.
+pub const MAX_TRACKS: usize = 256;
+/// Most chunks walked through in a WAV file, or boxes in an MP4 file, before the search is given up.
+pub const MAX_CHUNKS: usize = 10_000;
+/// Longest `fmt ` chunk read.
+pub const MAX_FORMAT_CHUNK: u64 = 4096;
+/// How far to look for the first frame of an MPEG stream behind junk, in bytes.
+pub const MAX_JUNK: usize = 64 * 1024;
+/// Most `ID3v2` tags skipped at the start of a file.
+pub const MAX_ID3_TAGS: usize = 16;
+/// Most bytes taken from `ffprobe`.
+pub const MAX_FFPROBE_OUTPUT: u64 = 4 << 20;
+/// Most bytes kept of what `ffmpeg` says on its error stream.
+pub const MAX_FFMPEG_MESSAGES: u64 = 64 << 10;
+/// `ffmpeg` is stopped when it gives nothing for so long, in seconds.
+pub const FFMPEG_PATIENCE: u64 = 120;

@@ -1,0 +1,208 @@
+//! What Symphonia leaves out of an MP4 file: the edit list and Apple's gapless tag, which say how many
+//! samples at the start and end are the encoder's delay and padding.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::limits::MAX_CHUNKS;
+
+/// The part of a track that is to be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edit {
+    /// From an edit list: start in ticks of the track's clock; length in ticks of the movie's clock.
+    List { start: u64, timescale: u32, length: Option<u64>, movie_timescale: u32 },
+    /// From `iTunSMPB`, in samples.
+    Gapless { delay: u64, length: u64 },
+}
+
+impl Edit {
+    /// Samples to drop at the start.
+    pub fn start(&self, sample_rate: u32) -> u64 {
+        match *self {
+            Self::List { start, timescale, .. } => scale(start, sample_rate, timescale),
+            Self::Gapless { delay, .. } => delay,
+        }
+    }
+
+    /// Samples to give after those.
+    pub fn length(&self, sample_rate: u32) -> Option<u64> {
+        match *self {
+            // A clock slower than the sample rate cannot name a sample: then the end is left as it is.
+            Self::List { length, movie_timescale, .. } if movie_timescale >= sample_rate => {
+                length.map(|length| scale(length, sample_rate, movie_timescale))
+            }
+            Self::List { .. } => None,
+            Self::Gapless { length, .. } => Some(length),
+        }
+    }
+}
+
+fn scale(ticks: u64, sample_rate: u32, timescale: u32) -> u64 {
+    let samples = u128::from(ticks) * u128::from(sample_rate) / u128::from(timescale.max(1));
+    u64::try_from(samples).unwrap_or(u64::MAX)
+}
+
+/// The edit of the track with this id, if the file has one. Damage here is no error: the whole is heard then.
+pub(super) fn edit(path: &Path, track_id: u32, audio_track: usize) -> Option<Edit> {
+    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
+    let end = reader.file.metadata().ok()?.len();
+    let moov = reader.find(0, end, b"moov")?;
+    // The tag speaks of the file's one audio track.
+    if audio_track == 0
+        && let Some(gapless) = reader.gapless(moov)
+    {
+        return Some(gapless);
+    }
+    let movie_timescale = {
+        let mvhd = reader.find(moov.0, moov.1, b"mvhd")?;
+        reader.timescale(mvhd)?
+    };
+    let mut position = moov.0;
+    while let Some((name, body, end)) = reader.next(position, moov.1) {
+        if &name == b"trak" && reader.track_id((body, end)) == Some(track_id) {
+            let edts = reader.find(body, end, b"edts")?;
+            let elst = reader.find(edts.0, edts.1, b"elst")?;
+            let mdia = reader.find(body, end, b"mdia")?;
+            let mdhd = reader.find(mdia.0, mdia.1, b"mdhd")?;
+            let timescale = reader.timescale(mdhd)?;
+            let (start, length) = parse_elst(&reader.bytes(elst, 8 + 20 * 64)?)?;
+            return Some(Edit::List { start, timescale, length, movie_timescale });
+        }
+        position = end;
+    }
+    None
+}
+
+/// Start of the first edit that is not empty, and its length when it is the only one.
+fn parse_elst(bytes: &[u8]) -> Option<(u64, Option<u64>)> {
+    let wide = *bytes.first()? == 1;
+    let entries = bytes.get(8..)?.chunks_exact(if wide { 20 } else { 12 }).map(|entry| {
+        if wide {
+            (number(&entry[..8]), number(&entry[8..16]) as i64)
+        } else {
+            (number(&entry[..4]), i64::from(number(&entry[4..8]) as u32 as i32))
+        }
+    });
+    let edits: Vec<(u64, i64)> = entries.filter(|(_, start)| *start >= 0).collect();
+    let &(length, start) = edits.first()?;
+    Some((start as u64, (edits.len() == 1 && length > 0).then_some(length)))
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |n, &byte| n << 8 | u64::from(byte))
+}
+
+struct BoxReader {
+    file: File,
+    /// Boxes that may still be looked at.
+    budget: usize,
+}
+
+type Span = (u64, u64);
+
+impl BoxReader {
+    /// Name, start of the body and end of the box at `position`.
+    fn next(&mut self, position: u64, end: u64) -> Option<([u8; 4], u64, u64)> {
+        self.budget = self.budget.checked_sub(1)?;
+        if position.checked_add(8)? > end {
+            return None;
+        }
+        let head = self.bytes((position, end), 16)?;
+        let name = *head.get(4..8)?.first_chunk()?;
+        let (header, size) = match number(head.get(..4)?) {
+            0 => (8, end - position),
+            1 => (16, number(head.get(8..16)?)),
+            size => (8, size),
+        };
+        let box_end = position.checked_add(size)?;
+        (size >= header && box_end <= end).then_some((name, position + header, box_end))
+    }
+
+    fn find(&mut self, mut position: u64, end: u64, wanted: &[u8; 4]) -> Option<Span> {
+        while let Some((name, body, box_end)) = self.next(position, end) {
+            if &name == wanted {
+                return Some((body, box_end));
+            }
+            position = box_end;
+        }
+        None
+    }
+
+    fn bytes(&mut self, span: Span, at_most: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(span.0)).ok()?;
+        (&mut self.file).take(at_most.min(span.1.checked_sub(span.0)?)).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// Of `mvhd` or `mdhd`: both start with version, flags and two times.
+    fn timescale(&mut self, span: Span) -> Option<u32> {
+        let bytes = self.bytes(span, 24)?;
+        let at = if *bytes.first()? == 1 { 20 } else { 12 };
+        Some(number(bytes.get(at..at + 4)?) as u32).filter(|&scale| scale > 0)
+    }
+
+    fn track_id(&mut self, trak: Span) -> Option<u32> {
+        let tkhd = self.find(trak.0, trak.1, b"tkhd")?;
+        let bytes = self.bytes(tkhd, 24)?;
+        let at = if *bytes.first()? == 1 { 20 } else { 12 };
+        Some(number(bytes.get(at..at + 4)?) as u32)
+    }
+
+    /// `moov/udta/meta/ilst/----/data` of the tag named `iTunSMPB`: hexadecimal numbers, the second the delay,
+    /// the third the padding, the fourth the length in samples.
+    fn gapless(&mut self, moov: Span) -> Option<Edit> {
+        let udta = self.find(moov.0, moov.1, b"udta")?;
+        let meta = self.find(udta.0, udta.1, b"meta")?;
+        let ilst = self.find(meta.0 + 4, meta.1, b"ilst")?;
+        let mut position = ilst.0;
+        while let Some((name, body, end)) = self.next(position, ilst.1) {
+            if &name == b"----"
+                && let Some(tag) = self.find(body, end, b"name")
+                && self.bytes(tag, 64)?.ends_with(b"iTunSMPB")
+            {
+                let data = self.find(body, end, b"data")?;
+                let bytes = self.bytes(data, 512)?;
+                let text = String::from_utf8_lossy(bytes.get(8..)?).into_owned();
+                let mut numbers = text.split_whitespace().map(|word| u64::from_str_radix(word, 16));
+                let (_, delay, _, length) = (
+                    numbers.next()?.ok()?,
+                    numbers.next()?.ok()?,
+                    numbers.next()?.ok()?,
+                    numbers.next()?.ok()?,
+                );
+                return (length > 0).then_some(Edit::Gapless { delay, length });
+            }
+            position = end;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_list_gives_start_and_length() {
+        let mut list = vec![0, 0, 0, 0, 0, 0, 0, 2];
+        list.extend([0, 0, 0, 100, 0xFF, 0xFF, 0xFF, 0xFF, 0, 1, 0, 0]);
+        list.extend([0, 0, 3, 232, 0, 0, 4, 0, 0, 1, 0, 0]);
+        assert_eq!(parse_elst(&list), Some((1024, Some(1000))), "the leading empty edit is only a pause");
+        let edit = Edit::List { start: 1024, timescale: 44_100, length: Some(1000), movie_timescale: 1000 };
+        assert_eq!(
+            (edit.start(44_100), edit.length(44_100)),
+            (1024, None),
+            "milliseconds cannot name a sample"
+        );
+        let edit = Edit::List { start: 512, timescale: 22_050, length: Some(1000), movie_timescale: 44_100 };
+        assert_eq!((edit.start(44_100), edit.length(44_100)), (1024, Some(1000)));
+    }
+
+    #[test]
+    fn a_damaged_edit_list_is_none() {
+        assert_eq!(parse_elst(&[]), None);
+        assert_eq!(parse_elst(&[0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2]), None);
+    }
+}

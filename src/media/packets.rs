@@ -1,0 +1,489 @@
+//! Containers and packet codecs through Symphonia, with Opus packets handed to `opus`.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::well_known::*;
+use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error as SymphoniaError;
+use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
+use symphonia::core::io::{MediaSource, MediaSourceStream};
+use symphonia::core::packet::Packet;
+use symphonia::default::formats as read;
+
+use super::limits::{BLOCK_SAMPLES, MAX_TRACKS};
+use super::reader::{Step, StreamInfo, check_stream, no_such_track, place};
+use super::sniff::Container;
+use super::{mp4, opus};
+use crate::{Error, ErrorKind, Result};
+
+type Format = Box<dyn FormatReader>;
+
+/// Opens the container that starts at byte `start`.
+pub(super) fn open(file: File, start: u64, container: Container, path: &Path) -> Result<Format> {
+    let source = OffsetFile::new(file, start).map_err(|e| Error::io(&e, path))?;
+    let stream = MediaSourceStream::new(Box::new(source), Default::default());
+    let options = FormatOptions::default();
+    let opened = guarded(|| -> symphonia::core::errors::Result<Format> {
+        Ok(match container {
+            Container::Flac => Box::new(read::FlacReader::try_new(stream, options)?),
+            Container::Ogg => Box::new(read::OggReader::try_new(stream, options)?),
+            Container::Mp4 => Box::new(read::IsoMp4Reader::try_new(stream, options)?),
+            Container::Matroska => Box::new(read::MkvReader::try_new(stream, options)?),
+            Container::Aiff => Box::new(read::AiffReader::try_new(stream, options)?),
+            Container::Caf => Box::new(read::CafReader::try_new(stream, options)?),
+            Container::MpegAudio => Box::new(read::MpaReader::try_new(stream, options)?),
+            Container::Adts => Box::new(read::AdtsReader::try_new(stream, options)?),
+            Container::Wav | Container::Text | Container::Unknown => {
+                return Err(SymphoniaError::Unsupported("container"));
+            }
+        })
+    });
+    let format = opened.map_err(|what| cannot(&what, container_name(container)))?;
+    if format.tracks().len() > MAX_TRACKS {
+        let message = format!("the file has {} tracks, more than {MAX_TRACKS}", format.tracks().len());
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    Ok(format)
+}
+
+/// The audio tracks, in the file's order.
+pub(super) fn audio_tracks(
+    format: &dyn FormatReader,
+) -> impl Iterator<Item = (&Track, &AudioCodecParameters)> {
+    format.tracks().iter().filter_map(|track| match &track.codec_params {
+        Some(CodecParameters::Audio(parameters)) => Some((track, parameters)),
+        _ => None,
+    })
+}
+
+/// Position of the default track among the audio tracks.
+pub(super) fn default_track(format: &dyn FormatReader) -> usize {
+    let id = format.default_track(TrackType::Audio).map(|track| track.id);
+    audio_tracks(format).position(|(track, _)| Some(track.id) == id).unwrap_or(0)
+}
+
+pub(super) struct PacketSource {
+    format: Format,
+    track: u32,
+    decoder: Decoder,
+    codec: AudioCodecId,
+    sample_rate: u32,
+    channels: usize,
+    /// Samples of one tick of the track's clock, as a fraction.
+    ticks: (u64, u64),
+    /// The first decoded block, until it is asked for.
+    held: Vec<f32>,
+    /// Frames of silence due before `held`, in the place of damaged packets.
+    silence: u64,
+    /// Frames still to drop at the start, and to give at most (encoder delay and padding).
+    skip: u64,
+    take: u64,
+    frames: u64,
+    damaged: u64,
+    first_damaged: u64,
+    damage: String,
+    /// What the header promises, where it is exact.
+    declared: Option<u64>,
+}
+
+enum Decoder {
+    Symphonia(Box<dyn AudioDecoder>),
+    Opus(Box<opus::Decoder>),
+}
+
+/// One turn of the demultiplexer.
+enum Turn {
+    /// `held` has samples.
+    Decoded,
+    /// A packet gave nothing, or was damaged and noted.
+    Nothing,
+    Stop(Step),
+}
+
+impl PacketSource {
+    /// Picks the track, makes the decoder, and decodes up to the first good packet, which alone tells the
+    /// true rate and number of channels.
+    pub fn open(
+        format: Format,
+        container: Container,
+        path: &Path,
+        audio_track: Option<usize>,
+    ) -> Result<(Self, StreamInfo)> {
+        let tracks = audio_tracks(format.as_ref()).count();
+        if tracks == 0 {
+            return Err(no_audio(format.as_ref()));
+        }
+        let chosen = audio_track.unwrap_or_else(|| default_track(format.as_ref()));
+        let (track, parameters) =
+            audio_tracks(format.as_ref()).nth(chosen).ok_or_else(|| no_such_track(chosen, tracks))?;
+        let codec = codec_name(parameters.codec);
+        let decoder = make_decoder(parameters).map_err(|what| cannot(&what, &codec))?;
+        let edit = match container {
+            Container::Mp4 => mp4::edit(path, track.id, chosen),
+            _ => None,
+        };
+        let pre_skip = opus_head(parameters).map_or(0, |head| head.pre_skip);
+        let caf_delay = if container == Container::Caf { u64::from(track.delay.unwrap_or(0)) } else { 0 };
+        let lossless = !matches!(container, Container::Mp4 | Container::Matroska | Container::MpegAudio);
+        let mut source = Self {
+            track: track.id,
+            codec: parameters.codec,
+            decoder,
+            sample_rate: 0,
+            channels: 0,
+            ticks: track.time_base.map_or((1, 1), |base| {
+                let rate = parameters.sample_rate.unwrap_or(0);
+                (u64::from(base.numer.get()) * u64::from(rate), u64::from(base.denom.get()))
+            }),
+            held: Vec::new(),
+            silence: 0,
+            skip: 0,
+            take: u64::MAX,
+            frames: 0,
+            damaged: 0,
+            first_damaged: 0,
+            damage: String::new(),
+            declared: track.num_frames.filter(|_| lossless && parameters.codec == CODEC_ID_FLAC),
+            format,
+        };
+        let mut first = Step::End;
+        loop {
+            match source.turn() {
+                Turn::Decoded => break,
+                Turn::Nothing => {}
+                Turn::Stop(step) => {
+                    first = step;
+                    break;
+                }
+            }
+        }
+        if source.held.is_empty() {
+            return Err(match first {
+                Step::Broken(what) => cannot(&what, &codec),
+                _ if source.damaged > 0 => cannot(&format!("malformed stream: {}", source.damage), &codec),
+                _ => Error::new(ErrorKind::Empty, format!("the {codec} stream holds no samples")),
+            });
+        }
+        check_stream(source.sample_rate, source.channels)?;
+        (source.skip, source.take) = match edit {
+            Some(edit) => {
+                let skip = edit.start(source.sample_rate).max(pre_skip);
+                (skip, edit.length(source.sample_rate).unwrap_or(u64::MAX))
+            }
+            None => (pre_skip.max(caf_delay), u64::MAX),
+        };
+        if caf_delay > 0
+            && let Some(frames) =
+                audio_tracks(source.format.as_ref()).nth(chosen).and_then(|(t, _)| t.num_frames)
+        {
+            source.take = frames;
+        }
+        let info = StreamInfo {
+            container: container_label(container, &codec, source.format.as_ref()),
+            codec,
+            sample_rate: source.sample_rate,
+            channels: source.channels,
+        };
+        Ok((source, info))
+    }
+
+    /// Fills `block` with interleaved samples.
+    pub fn next_block(&mut self, block: &mut Vec<f32>) -> Step {
+        loop {
+            if self.take == 0 {
+                return Step::End;
+            }
+            if self.held.is_empty() {
+                match self.turn() {
+                    Turn::Decoded => {}
+                    Turn::Nothing => continue,
+                    Turn::Stop(step) => return step,
+                }
+            }
+            if self.silence > 0 {
+                let frames = self.silence.min((BLOCK_SAMPLES / self.channels).max(1) as u64);
+                self.silence -= frames;
+                block.resize(frames as usize * self.channels, 0.0);
+            } else {
+                std::mem::swap(block, &mut self.held);
+                self.held.clear();
+            }
+            self.trim(block);
+            if !block.is_empty() {
+                return Step::Block;
+            }
+        }
+    }
+
+    /// Drops the encoder's delay and padding.
+    fn trim(&mut self, block: &mut Vec<f32>) {
+        let frames = (block.len() / self.channels) as u64;
+        let skip = self.skip.min(frames);
+        self.skip -= skip;
+        block.drain(..skip as usize * self.channels);
+        let take = (frames - skip).min(self.take);
+        block.truncate(take as usize * self.channels);
+        if self.take != u64::MAX {
+            self.take -= take;
+        }
+        self.frames += take;
+    }
+
+    /// Reads and decodes one packet into `held`.
+    fn turn(&mut self) -> Turn {
+        let format = &mut self.format;
+        let packet = match guarded(|| format.next_packet()) {
+            Ok(Some(packet)) if packet.track_id == self.track => packet,
+            Ok(Some(_)) => return Turn::Nothing,
+            Ok(None) => return Turn::Stop(Step::End),
+            Err(Failure::Symphonia(SymphoniaError::ResetRequired)) => return self.next_link(),
+            Err(Failure::Symphonia(SymphoniaError::IoError(e)))
+                if e.kind() == std::io::ErrorKind::UnexpectedEof =>
+            {
+                return Turn::Stop(Step::Broken("the file is cut short".into()));
+            }
+            Err(what) => return Turn::Stop(Step::Broken(what.to_string())),
+        };
+        match self.decode(&packet) {
+            Ok((rate, channels)) if self.held.is_empty() || channels == 0 || rate == 0 => Turn::Nothing,
+            Ok((rate, channels)) if self.channels == 0 => {
+                (self.sample_rate, self.channels) = (rate, channels);
+                Turn::Decoded
+            }
+            Ok((rate, channels)) if (rate, channels) == (self.sample_rate, self.channels) => Turn::Decoded,
+            Ok((rate, channels)) => {
+                self.held.clear();
+                let (was_rate, was) = (self.sample_rate, self.channels);
+                Turn::Stop(Step::Broken(format!(
+                    "the sound changes from {was_rate} Hz, {was} channels to {rate} Hz, {channels} channels; split the file there"
+                )))
+            }
+            Err(what) => {
+                self.held.clear();
+                if self.damaged == 0 {
+                    self.first_damaged = self.frames;
+                    self.damage = what.to_string();
+                }
+                self.damaged += 1;
+                let (numerator, denominator) = self.ticks;
+                let frames =
+                    u128::from(packet.dur.get()) * u128::from(numerator) / u128::from(denominator.max(1));
+                self.silence += u64::try_from(frames).unwrap_or(u64::MAX).min(BLOCK_SAMPLES as u64);
+                Turn::Nothing
+            }
+        }
+    }
+
+    /// Decodes into `held`; gives rate and channels.
+    fn decode(&mut self, packet: &Packet) -> std::result::Result<(u32, usize), Failure> {
+        let held = &mut self.held;
+        match &mut self.decoder {
+            Decoder::Symphonia(decoder) => guarded(|| {
+                let audio = decoder.decode(packet)?;
+                audio.copy_to_vec_interleaved(held);
+                Ok((audio.spec().rate(), audio.spec().channels().count()))
+            }),
+            Decoder::Opus(decoder) => {
+                let channels = decoder.channels();
+                catch_unwind(AssertUnwindSafe(|| decoder.decode(&packet.data, held)))
+                    .unwrap_or_else(|_| Err("the decoder failed".into()))
+                    .map_err(Failure::Other)?;
+                let end = (packet.trim_end.get() as usize).saturating_mul(channels);
+                held.truncate(held.len().saturating_sub(end));
+                Ok((opus::SAMPLE_RATE, channels))
+            }
+        }
+    }
+
+    /// The next link of a chained Ogg file begins: it must be the same kind of stream to be one recording.
+    fn next_link(&mut self) -> Turn {
+        let Some((track, parameters)) = audio_tracks(self.format.as_ref()).next() else {
+            return Turn::Stop(Step::End);
+        };
+        if parameters.codec != self.codec {
+            return Turn::Stop(Step::Broken(
+                "another codec follows in the same file; split the file there".into(),
+            ));
+        }
+        match make_decoder(parameters) {
+            Ok(decoder) => {
+                let skip = opus_head(parameters).map_or(0, |head| head.pre_skip);
+                (self.track, self.decoder, self.skip) = (track.id, decoder, self.skip + skip);
+                Turn::Nothing
+            }
+            Err(what) => Turn::Stop(Step::Broken(what.to_string())),
+        }
+    }
+
+    /// Known in full after the last block, of `frames` frames in all.
+    pub fn warnings(&self, frames: u64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.damaged > 0 {
+            warnings.push(format!(
+                "{} could not be decoded and became silence, the first at {}: {}",
+                super::mix::count(usize::try_from(self.damaged).unwrap_or(usize::MAX), "damaged packet"),
+                place(self.first_damaged, self.sample_rate),
+                self.damage
+            ));
+        }
+        if let Some(declared) = self.declared.filter(|&declared| declared != 0 && declared != frames) {
+            warnings.push(format!("the header promises {declared} samples, the file holds {frames}"));
+        }
+        warnings
+    }
+}
+
+fn make_decoder(parameters: &AudioCodecParameters) -> std::result::Result<Decoder, Failure> {
+    if parameters.codec == CODEC_ID_OPUS {
+        return opus_head(parameters)
+            .and_then(|head| head.decoder())
+            .map(|decoder| Decoder::Opus(Box::new(decoder)))
+            .ok_or_else(|| Failure::Symphonia(SymphoniaError::Unsupported("opus channel mapping")));
+    }
+    let options = AudioDecoderOptions::default();
+    guarded(|| symphonia::default::get_codecs().make_audio_decoder(parameters, &options))
+        .map(Decoder::Symphonia)
+}
+
+fn opus_head(parameters: &AudioCodecParameters) -> Option<opus::Head> {
+    let extra = parameters.extra_data.as_deref().filter(|_| parameters.codec == CODEC_ID_OPUS)?;
+    opus::Head::parse(extra)
+}
+
+fn no_audio(format: &dyn FormatReader) -> Error {
+    let video = format.tracks().iter().any(|track| track.track_type() == Some(TrackType::Video));
+    let what =
+        if video { "the file holds pictures but no audio track" } else { "the file holds no audio track" };
+    Error::new(ErrorKind::Empty, what)
+}
+
+/// Why Symphonia did not go on.
+pub(super) enum Failure {
+    Symphonia(SymphoniaError),
+    Other(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Symphonia(error) => error.fmt(f),
+            Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Runs a third-party decoder on outside bytes: a panic in it is a damaged file, not the end of a batch.
+fn guarded<T>(run: impl FnOnce() -> symphonia::core::errors::Result<T>) -> std::result::Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(Failure::Symphonia),
+        Err(_) => Err(Failure::Other("the decoder failed on these bytes".into())),
+    }
+}
+
+/// The error for a stream that gave nothing.
+fn cannot(what: &dyn std::fmt::Display, name: &str) -> Error {
+    let text = what.to_string();
+    let kind = if text.starts_with("unsupported") { ErrorKind::UnsupportedCodec } else { ErrorKind::Damaged };
+    let message = match kind {
+        ErrorKind::UnsupportedCodec => format!("Percept cannot decode this {name} stream itself ({text})"),
+        _ if text.contains("end of stream") || text.contains("end of file") => {
+            format!("the {name} stream is cut short before any sound ({text})")
+        }
+        _ => format!("the {name} stream is damaged ({text})"),
+    };
+    Error::new(kind, message)
+}
+
+fn container_name(container: Container) -> &'static str {
+    match container {
+        Container::Wav => "wav",
+        Container::Aiff => "aiff",
+        Container::Caf => "caf",
+        Container::Flac => "flac",
+        Container::Ogg => "ogg",
+        Container::Mp4 => "mp4",
+        Container::Matroska => "mkv",
+        Container::MpegAudio => "mp3",
+        Container::Adts => "aac",
+        Container::Text | Container::Unknown => "unknown",
+    }
+}
+
+/// As `container_name`, where the content makes a difference.
+pub(super) fn container_label(container: Container, codec: &str, format: &dyn FormatReader) -> String {
+    match container {
+        Container::MpegAudio if matches!(codec, "mp1" | "mp2") => codec.into(),
+        Container::Matroska if format.format_info().short_name == "webm" => "webm".into(),
+        other => container_name(other).into(),
+    }
+}
+
+/// ffmpeg's name of a codec.
+pub(super) fn codec_name(id: AudioCodecId) -> String {
+    let name = match id {
+        CODEC_ID_OPUS => "opus",
+        CODEC_ID_SPEEX => "speex",
+        CODEC_ID_AC3 => "ac3",
+        CODEC_ID_EAC3 => "eac3",
+        CODEC_ID_AC4 => "ac4",
+        CODEC_ID_DCA => "dts",
+        CODEC_ID_WMA => "wma",
+        CODEC_ID_TRUEHD => "truehd",
+        CODEC_ID_TTA => "tta",
+        CODEC_ID_WAVPACK => "wavpack",
+        CODEC_ID_MONKEYS_AUDIO => "ape",
+        CODEC_ID_ADPCM_G722 => "adpcm_g722",
+        CODEC_ID_ADPCM_G726 => "adpcm_g726",
+        id => match symphonia::default::get_codecs().get_audio_decoder(id) {
+            Some(decoder) => decoder.codec.info.short_name,
+            None => "unknown",
+        },
+    };
+    name.into()
+}
+
+/// A file that starts at some byte, so that tags before the container do not shift its offsets.
+struct OffsetFile {
+    file: File,
+    start: u64,
+    length: u64,
+}
+
+impl OffsetFile {
+    fn new(mut file: File, start: u64) -> std::io::Result<Self> {
+        let length = file.metadata()?.len().saturating_sub(start);
+        file.seek(SeekFrom::Start(start))?;
+        Ok(Self { file, start, length })
+    }
+}
+
+impl Read for OffsetFile {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Seek for OffsetFile {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let to = match to {
+            SeekFrom::Start(n) => SeekFrom::Start(self.start.saturating_add(n)),
+            other => other,
+        };
+        let position = self.file.seek(to)?;
+        position.checked_sub(self.start).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))
+    }
+}
+
+impl MediaSource for OffsetFile {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.length)
+    }
+}

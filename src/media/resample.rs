@@ -1,0 +1,108 @@
+//! One sample rate -> another.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use audioadapter_buffers::direct::InterleavedSlice;
+use rubato::{Fft, FixedSync, Resampler};
+
+use crate::{Error, ErrorKind, Result};
+
+/// Frames per call of the resampler: 0.1 ms to set up, and half a block of delay, which is trimmed.
+const CHUNK: usize = 1024;
+/// Resamplers kept per thread; a data set has few rates.
+const CACHED: usize = 8;
+
+thread_local! {
+    static CACHE: RefCell<HashMap<(u32, u32), Fft<f32>>> = RefCell::default();
+}
+
+/// Samples after resampling `length` samples from `from` to `to` Hz: `ceil(length * to / from)`, so that the
+/// last sample of the input is never cut off. Sample `i` of the output stands at the time `i / to`, and the
+/// first samples of both coincide.
+pub fn resampled_len(length: usize, from: u32, to: u32) -> usize {
+    let exact = (length as u128 * u128::from(to)).div_ceil(u128::from(from.max(1)));
+    usize::try_from(exact).unwrap_or(usize::MAX)
+}
+
+/// Resamples mono sound with a band limit below the lower of the two Nyquist rates (an FFT method with a
+/// squared Blackman-Harris window). Output length: [`resampled_len`]. Equal rates give the samples unchanged.
+pub fn resample(samples: Vec<f32>, from: u32, to: u32) -> Result<Vec<f32>> {
+    if from == to || samples.is_empty() {
+        return Ok(samples);
+    }
+    let failed = |what: String| {
+        Error::new(ErrorKind::Internal, format!("could not resample {from} to {to} Hz: {what}"))
+    };
+    CACHE.with_borrow_mut(|cache| {
+        if cache.len() >= CACHED && !cache.contains_key(&(from, to)) {
+            cache.clear();
+        }
+        let resampler = match cache.entry((from, to)) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(
+                Fft::new(from as usize, to as usize, CHUNK, 1, FixedSync::Both)
+                    .map_err(|e| failed(e.to_string()))?,
+            ),
+        };
+        let length = samples.len();
+        let input = InterleavedSlice::new(&samples, 1, length).map_err(|e| failed(e.to_string()))?;
+        let mut output =
+            resampler.process_all(&input, length, None).map_err(|e| failed(e.to_string()))?.take_data();
+        // rubato rounds the length in floating point: it can be off by one.
+        output.resize(resampled_len(length, from, to), 0.0);
+        Ok(output)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sine(frequency: f64, rate: u32, length: usize) -> Vec<f32> {
+        (0..length)
+            .map(|i| (2.0 * std::f64::consts::PI * frequency * i as f64 / f64::from(rate)).sin() as f32)
+            .collect()
+    }
+
+    #[test]
+    fn the_length_is_exact_for_any_pair_of_rates() {
+        for from in [8_000, 11_025, 16_000, 22_050, 44_100, 44_101, 48_000, 96_000, 192_000] {
+            for to in [8_000, 16_000, 22_050, 44_100, 48_000] {
+                for length in [1, 2, 999, 1_000, 12_347] {
+                    let out = resample(vec![0.1; length], from, to).unwrap();
+                    assert_eq!(out.len(), resampled_len(length, from, to), "{length} at {from} to {to}");
+                    assert!(out.iter().all(|x| x.is_finite()));
+                }
+            }
+        }
+        assert_eq!(resampled_len(3, 2, 1), 2);
+    }
+
+    #[test]
+    fn a_tone_stays_itself_and_in_time() {
+        for (from, to) in [(44_100, 16_000), (8_000, 16_000), (48_000, 22_050), (192_000, 16_000)] {
+            let out = resample(sine(1_000.0, from, from as usize), from, to).unwrap();
+            let want = sine(1_000.0, to, to as usize);
+            let inner = to as usize / 10..to as usize * 9 / 10;
+            let worst =
+                out[inner.clone()].iter().zip(&want[inner]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{from} to {to}: off by {worst}");
+        }
+    }
+
+    #[test]
+    fn a_tone_above_the_new_nyquist_vanishes() {
+        let out = resample(sine(7_000.0, 44_100, 44_100), 44_100, 8_000).unwrap();
+        let loudest = out[800..7_200].iter().fold(0f32, |m, x| m.max(x.abs()));
+        assert!(loudest < 1e-4, "{loudest}");
+    }
+
+    #[test]
+    fn the_cached_resampler_forgets_what_it_heard() {
+        let tone = sine(440.0, 8_000, 5_000);
+        let first = resample(tone.clone(), 8_000, 16_000).unwrap();
+        resample(vec![1.0; 3_333], 8_000, 16_000).unwrap();
+        assert_eq!(resample(tone, 8_000, 16_000).unwrap(), first);
+    }
+}
