@@ -143,6 +143,9 @@ impl Report {
 /// Asks `ffprobe` about a file that Percept itself could not read, for the reason `native`.
 pub(super) fn report(path: &Path, native: &Error) -> Result<Report> {
     let Some(programs) = programs() else {
+        if native.kind == ErrorKind::Empty {
+            return Err(native.clone());
+        }
         return Err(Error { message: format!("{}; {INSTALL}", native.message), ..native.clone() });
     };
     let mut child = Command::new(&programs.ffprobe)
@@ -215,7 +218,8 @@ pub(super) fn open(
     let report = report(path, &native)?;
     let tracks = report.audio().count();
     if tracks == 0 {
-        return Err(Error::new(ErrorKind::Empty, "the file holds no audio track"));
+        let empty = Error::new(ErrorKind::Empty, "the file holds no audio track");
+        return Err(if native.kind == ErrorKind::Empty { native } else { empty });
     }
     let track = audio_track.unwrap_or_else(|| report.default_track());
     let stream = report.audio().nth(track).ok_or_else(|| no_such_track(track, tracks))?;
@@ -341,7 +345,7 @@ impl FfmpegSource {
             } else {
                 String::new()
             };
-            self.warnings.push(one_line(&format!("ffmpeg said: {}{more}", first.trim())));
+            self.warnings.push(one_line(&format!("ffmpeg said: {}{more}", without_addresses(first.trim()))));
         } else if failed {
             self.warnings.push("ffmpeg stopped with an error".into());
         }
@@ -366,6 +370,28 @@ fn file_url(path: &Path) -> OsString {
     url
 }
 
+/// ffmpeg names its parts with an address (`[flac @ 0x55e0]`), which differs from run to run.
+fn without_addresses(message: &str) -> String {
+    let mut parts = message.split(" @ 0x");
+    let mut text = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        text += part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+    }
+    text
+}
+
 fn tool_failed(program: &Path, what: &str) -> Error {
     Error::new(ErrorKind::ExternalTool, format!("could not run {}: {what}", program.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_the_same_in_every_run() {
+        let said = "[flac @ 0x5577521a0c40] invalid sync code";
+        assert_eq!(without_addresses(said), "[flac] invalid sync code");
+        assert_eq!(without_addresses("no address"), "no address");
+    }
 }

@@ -29,3 +29,7 @@ pub const MAX_FFPROBE_OUTPUT: u64 = 4 << 20;
 pub const MAX_FFMPEG_MESSAGES: u64 = 64 << 10;
 /// `ffmpeg` is stopped when it gives nothing for so long, in seconds.
 pub const FFMPEG_PATIENCE: u64 = 120;
+/// Longest gap between packets, by their time stamps, that is filled with silence, in seconds.
+pub const MAX_GAP_SECONDS: u64 = 60;
+/// Bytes behind the sound that may be a tag, and are no sign of damage.
+pub const MAX_TRAILING_TAG: u64 = 4096;

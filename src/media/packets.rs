@@ -14,7 +14,7 @@ use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::core::packet::Packet;
 use symphonia::default::formats as read;
 
-use super::limits::{BLOCK_SAMPLES, MAX_TRACKS};
+use super::limits::{BLOCK_SAMPLES, MAX_CHUNKS, MAX_GAP_SECONDS, MAX_TRACKS, MAX_TRAILING_TAG};
 use super::reader::{Step, StreamInfo, check_stream, no_such_track, place};
 use super::sniff::Container;
 use super::{mp4, opus};
@@ -60,6 +60,11 @@ pub(super) fn audio_tracks(
     })
 }
 
+/// Whether the codec of every track is known by name.
+pub(super) fn all_known(format: &dyn FormatReader) -> bool {
+    !format.tracks().is_empty() && format.tracks().iter().all(|track| track.codec_params.is_some())
+}
+
 /// Position of the default track among the audio tracks.
 pub(super) fn default_track(format: &dyn FormatReader) -> usize {
     let id = format.default_track(TrackType::Audio).map(|track| track.id);
@@ -83,11 +88,23 @@ pub(super) struct PacketSource {
     skip: u64,
     take: u64,
     frames: u64,
-    damaged: u64,
-    first_damaged: u64,
-    damage: String,
+    /// Time stamp at which the next packet is due, where one tick is one sample.
+    due: Option<i64>,
+    losses: Losses,
     /// What the header promises, where it is exact.
     declared: Option<u64>,
+    /// Bytes of sound that the file should hold, less those of the packets so far.
+    unread: Option<u64>,
+}
+
+/// Packets that were damaged or are missing.
+#[derive(Default)]
+struct Losses {
+    count: usize,
+    /// Silence that took their place.
+    frames: u64,
+    first: u64,
+    reason: String,
 }
 
 enum Decoder {
@@ -111,6 +128,7 @@ impl PacketSource {
         format: Format,
         container: Container,
         path: &Path,
+        start: u64,
         audio_track: Option<usize>,
     ) -> Result<(Self, StreamInfo)> {
         let tracks = audio_tracks(format.as_ref()).count();
@@ -144,9 +162,9 @@ impl PacketSource {
             skip: 0,
             take: u64::MAX,
             frames: 0,
-            damaged: 0,
-            first_damaged: 0,
-            damage: String::new(),
+            due: None,
+            losses: Losses::default(),
+            unread: if container == Container::Flac { flac_sound_bytes(path, start) } else { None },
             declared: track.num_frames.filter(|_| lossless && parameters.codec == CODEC_ID_FLAC),
             format,
         };
@@ -164,7 +182,9 @@ impl PacketSource {
         if source.held.is_empty() {
             return Err(match first {
                 Step::Broken(what) => cannot(&what, &codec),
-                _ if source.damaged > 0 => cannot(&format!("malformed stream: {}", source.damage), &codec),
+                _ if source.losses.count > 0 => {
+                    cannot(&format!("malformed stream: {}", source.losses.reason), &codec)
+                }
                 _ => Error::new(ErrorKind::Empty, format!("the {codec} stream holds no samples")),
             });
         }
@@ -248,6 +268,7 @@ impl PacketSource {
             }
             Err(what) => return Turn::Stop(Step::Broken(what.to_string())),
         };
+        self.note_gap(&packet);
         match self.decode(&packet) {
             Ok((rate, channels)) if self.held.is_empty() || channels == 0 || rate == 0 => Turn::Nothing,
             Ok((rate, channels)) if self.channels == 0 => {
@@ -264,18 +285,51 @@ impl PacketSource {
             }
             Err(what) => {
                 self.held.clear();
-                if self.damaged == 0 {
-                    self.first_damaged = self.frames;
-                    self.damage = what.to_string();
-                }
-                self.damaged += 1;
                 let (numerator, denominator) = self.ticks;
                 let frames =
                     u128::from(packet.dur.get()) * u128::from(numerator) / u128::from(denominator.max(1));
-                self.silence += u64::try_from(frames).unwrap_or(u64::MAX).min(BLOCK_SAMPLES as u64);
+                self.lose(
+                    u64::try_from(frames).unwrap_or(u64::MAX).min(BLOCK_SAMPLES as u64),
+                    what.to_string(),
+                );
                 Turn::Nothing
             }
         }
+    }
+
+    /// Compares the packet's time stamp with the one that was due. What is missing becomes silence, so that all
+    /// that follows keeps its time.
+    fn note_gap(&mut self, packet: &Packet) {
+        if let Some(unread) = &mut self.unread {
+            *unread = unread.saturating_sub(packet.data.len() as u64);
+        }
+        if self.ticks.0 != self.ticks.1 {
+            return;
+        }
+        let start = packet.pts.get();
+        let gap = self.due.map_or(0, |due| start.saturating_sub(due));
+        if gap > 0 {
+            let gap = gap.unsigned_abs();
+            if gap <= MAX_GAP_SECONDS * u64::from(self.sample_rate) {
+                self.lose(gap, "a part is missing".into());
+            } else {
+                self.lose(
+                    0,
+                    format!("the time stamps jump by {gap} samples, which were not filled with silence"),
+                );
+            }
+        }
+        self.due = Some(start.saturating_add_unsigned(packet.block_dur().get()));
+    }
+
+    fn lose(&mut self, frames: u64, reason: String) {
+        if self.losses.count == 0 {
+            self.losses.first = (self.frames + self.silence).saturating_sub(self.skip);
+            self.losses.reason = reason;
+        }
+        self.losses.count += 1;
+        self.losses.frames += frames;
+        self.silence += frames;
     }
 
     /// Decodes into `held`; gives rate and channels.
@@ -313,6 +367,7 @@ impl PacketSource {
             Ok(decoder) => {
                 let skip = opus_head(parameters).map_or(0, |head| head.pre_skip);
                 (self.track, self.decoder, self.skip) = (track.id, decoder, self.skip + skip);
+                self.due = None;
                 Turn::Nothing
             }
             Err(what) => Turn::Stop(Step::Broken(what.to_string())),
@@ -322,12 +377,18 @@ impl PacketSource {
     /// Known in full after the last block, of `frames` frames in all.
     pub fn warnings(&self, frames: u64) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.damaged > 0 {
+        if self.losses.count > 0 {
             warnings.push(format!(
-                "{} could not be decoded and became silence, the first at {}: {}",
-                super::mix::count(usize::try_from(self.damaged).unwrap_or(usize::MAX), "damaged packet"),
-                place(self.first_damaged, self.sample_rate),
-                self.damage
+                "{} became {:.3} s of silence, the first at {}: {}",
+                super::mix::count(self.losses.count, "damaged or missing part"),
+                self.losses.frames as f64 / f64::from(self.sample_rate.max(1)),
+                place(self.losses.first, self.sample_rate),
+                self.losses.reason
+            ));
+        }
+        if let Some(unread) = self.unread.filter(|&unread| unread > MAX_TRAILING_TAG) {
+            warnings.push(format!(
+                "{unread} bytes of the file could not be decoded: the format changes, or they are damaged"
             ));
         }
         if let Some(declared) = self.declared.filter(|&declared| declared != 0 && declared != frames) {
@@ -355,10 +416,31 @@ fn opus_head(parameters: &AudioCodecParameters) -> Option<opus::Head> {
 }
 
 fn no_audio(format: &dyn FormatReader) -> Error {
+    if format.tracks().iter().any(|track| track.codec_params.is_none()) {
+        let what = "the file holds no audio track of a codec that Percept knows by itself";
+        return Error::new(ErrorKind::UnsupportedCodec, what);
+    }
     let video = format.tracks().iter().any(|track| track.track_type() == Some(TrackType::Video));
-    let what =
-        if video { "the file holds pictures but no audio track" } else { "the file holds no audio track" };
+    let what = if video { "the file holds pictures but no audio track" } else { "the file holds no audio track" };
     Error::new(ErrorKind::Empty, what)
+}
+
+/// Bytes of a FLAC file behind its metadata blocks: all its frames, and any trailing tags.
+fn flac_sound_bytes(path: &Path, start: u64) -> Option<u64> {
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    let mut position = start.checked_add(4)?;
+    for _ in 0..MAX_CHUNKS {
+        let mut head = [0; 4];
+        file.seek(SeekFrom::Start(position)).ok()?;
+        file.read_exact(&mut head).ok()?;
+        let [kind, a, b, c] = head;
+        position += 4 + u64::from(u32::from_be_bytes([0, a, b, c]));
+        if kind & 0x80 != 0 {
+            return length.checked_sub(position);
+        }
+    }
+    None
 }
 
 /// Why Symphonia did not go on.
@@ -387,7 +469,8 @@ fn guarded<T>(run: impl FnOnce() -> symphonia::core::errors::Result<T>) -> std::
 /// The error for a stream that gave nothing.
 fn cannot(what: &dyn std::fmt::Display, name: &str) -> Error {
     let text = what.to_string();
-    let kind = if text.starts_with("unsupported") { ErrorKind::UnsupportedCodec } else { ErrorKind::Damaged };
+    let unsupported = text.starts_with("unsupported") && !text.contains("missing");
+    let kind = if unsupported { ErrorKind::UnsupportedCodec } else { ErrorKind::Damaged };
     let message = match kind {
         ErrorKind::UnsupportedCodec => format!("Percept cannot decode this {name} stream itself ({text})"),
         _ if text.contains("end of stream") || text.contains("end of file") => {

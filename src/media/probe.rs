@@ -93,8 +93,11 @@ fn probe_any(path: &Path) -> Result<Probe> {
     match container {
         Container::Wav | Container::Text | Container::Unknown => {}
         container => match packets::open(file, start, container, path) {
-            Ok(format) => return Ok(from_tracks(path, format.as_ref(), container)),
-            Err(error) if may_ffmpeg_help(&error) => return from_ffmpeg(path, &error),
+            Ok(format) if packets::all_known(format.as_ref()) || !ffmpeg::is_available() => {
+                return Ok(from_tracks(path, format.as_ref(), container));
+            }
+            Ok(_) => return from_ffmpeg(path, &Error::new(ErrorKind::UnsupportedCodec, "unknown codec")),
+            Err(error) if may_ffmpeg_help(&error, container) => return from_ffmpeg(path, &error),
             Err(error) => return Err(error),
         },
     }

@@ -73,13 +73,13 @@ impl AudioReader {
             Container::Text => return Err(unknown_format("this is a text, not sound; is the path right?")),
             Container::Unknown => Err(unknown_format("this is no sound file that Percept reads by itself")),
             container => packets::open(file, start, container, path)
-                .and_then(|format| PacketSource::open(format, container, path, audio_track))
+                .and_then(|format| PacketSource::open(format, container, path, start, audio_track))
                 .map(|(source, info)| (Source::Packets(Box::new(source)), info)),
         };
         let mut warnings = Vec::new();
         let (source, info) = match native {
             Ok(opened) => opened,
-            Err(error) if may_ffmpeg_help(&error) => {
+            Err(error) if may_ffmpeg_help(&error, container) => {
                 let (source, info) = ffmpeg::open(path, audio_track, error)?;
                 warnings.push(format!(
                     "decoded by the ffmpeg program: Percept cannot read {} in {} by itself",
@@ -215,9 +215,14 @@ fn unknown_format(message: &str) -> Error {
     Error::new(ErrorKind::UnknownFormat, message)
 }
 
-/// Whether another decoder may do better than the one that gave this error.
-pub(super) fn may_ffmpeg_help(error: &Error) -> bool {
-    matches!(error.kind, ErrorKind::UnknownFormat | ErrorKind::UnsupportedCodec | ErrorKind::Damaged)
+/// Whether another decoder may do better than the one that gave this error. A WAV file that is empty is empty;
+/// elsewhere Percept may not know the codec of a track, or not find a frame.
+pub(super) fn may_ffmpeg_help(error: &Error, container: Container) -> bool {
+    match error.kind {
+        ErrorKind::UnknownFormat | ErrorKind::UnsupportedCodec | ErrorKind::Damaged => true,
+        ErrorKind::Empty => container != Container::Wav,
+        _ => false,
+    }
 }
 
 /// The error where a track is asked for that is not there.
