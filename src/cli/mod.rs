@@ -4,10 +4,14 @@
 //! or a fatal error.
 
 mod classify;
+mod data;
+mod evaluate;
 mod info;
 mod model_choice;
 mod probe;
 mod schema;
+mod train;
+mod train_progress;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -22,6 +26,8 @@ const EXAMPLES: &str = "\
 Examples:
   percept classify call.wav                        what is in a recording, by the built-in model
   percept classify -m birds.safetensors *.flac     ... by your own
+  percept train calls/ -o birds.safetensors        make your own: one folder a label
+  percept evaluate -m birds.safetensors test/      how good it is
   percept probe interview.mp4                      what a file holds
   percept COMMAND --help                           more on a command";
 
@@ -41,6 +47,10 @@ pub enum Command {
     Probe(probe::Args),
     /// Say what a model is
     Info(info::Args),
+    /// Make a model from labelled recordings
+    Train(Box<train::Args>),
+    /// Say how good a model is on labelled recordings
+    Evaluate(evaluate::Args),
     /// Print the JSON Schema of a command's output
     Schema(schema::Args),
 }
@@ -51,6 +61,8 @@ impl Command {
             Self::Classify(args) => classify::run(args),
             Self::Probe(args) => probe::run(args),
             Self::Info(args) => info::run(args),
+            Self::Train(args) => train::run(*args),
+            Self::Evaluate(args) => evaluate::run(args),
             Self::Schema(args) => schema::run(args),
         }
     }

@@ -6,7 +6,7 @@ use schemars::{Schema, schema_for};
 
 use crate::Result;
 use crate::output::record::{ClassifyRecord, Document, ProbeRecord};
-use crate::train::Report;
+use crate::{evaluate, train};
 
 /// Print the JSON Schema of a command's output
 #[derive(Debug, clap::Args)]
@@ -24,6 +24,8 @@ enum Described {
     Probe,
     /// What `percept train` prints
     Train,
+    /// What `percept evaluate` prints
+    Evaluate,
 }
 
 impl Described {
@@ -31,7 +33,8 @@ impl Described {
         let (title, mut schema) = match self {
             Self::Classify => ("percept classify", schema_for!(Document<ClassifyRecord>)),
             Self::Probe => ("percept probe", schema_for!(Document<ProbeRecord>)),
-            Self::Train => ("percept train", schema_for!(Report)),
+            Self::Train => ("percept train", schema_for!(train::Report)),
+            Self::Evaluate => ("percept evaluate", schema_for!(evaluate::Report)),
         };
         schema.insert("title".to_string(), title.into());
         schema

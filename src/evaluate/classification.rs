@@ -137,3 +137,72 @@ fn log_loss(truth: &[usize], scores: &[Vec<f32>]) -> f64 {
     let sum: f64 = truth.iter().zip(scores).map(|(&t, s)| -f64::from(s[t].max(f32::EPSILON)).ln()).sum();
     sum / truth.len() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels() -> Vec<String> {
+        ["a", "b", "c", "d"].map(String::from).to_vec()
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    /// ```python
+    /// from sklearn.metrics import *  # 1.9.1
+    /// t = [0, 0, 0, 1, 1, 2]; p = [0, 0, 1, 1, 2, 0]
+    /// precision_recall_fscore_support(t, p); f1_score(t, p, average="macro")
+    /// ```
+    #[test]
+    fn metrics_are_those_of_scikit_learn() {
+        let result = Evaluation::new(&labels(), &[0, 0, 0, 1, 1, 2], &[0, 0, 1, 1, 2, 0], None).unwrap();
+        assert_eq!((result.clips, result.correct), (6, 3));
+        let [a, b, c, d] = &result.classes[..] else { panic!() };
+        assert!(close(a.precision.unwrap(), 2.0 / 3.0) && close(a.recall.unwrap(), 2.0 / 3.0));
+        assert!(close(b.precision.unwrap(), 0.5) && close(b.f1.unwrap(), 0.5));
+        assert_eq!((c.precision, c.recall, c.f1, c.support), (Some(0.0), Some(0.0), Some(0.0), 1));
+        assert_eq!((d.precision, d.recall, d.f1, d.support), (None, None, None, 0));
+        // The label that occurs neither in truth nor in prediction does not count, as in scikit-learn.
+        assert!(close(result.macro_f1, (2.0 / 3.0 + 0.5) / 3.0));
+        assert!(close(result.majority_accuracy, 0.5));
+        assert_eq!(result.confusion, [[2, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]);
+    }
+
+    /// ```python
+    /// from scipy.stats import binomtest
+    /// binomtest(247, 250).proportion_ci(method="wilson")
+    /// ```
+    #[test]
+    fn the_interval_is_wilsons() {
+        for (k, n, low, high) in [
+            (247, 250, 0.9653192195729803, 0.9959106801194657),
+            (0, 10, 0.0, 0.27753279986288926),
+            (10, 10, 0.7224672001371109, 1.0),
+            (3, 4, 0.30064184258240184, 0.9544127391902995),
+            (1, 1, 0.20654931437723745, 1.0),
+        ] {
+            let [l, h]: [f64; 2] = wilson(k, n);
+            assert!(close(l, low) && close(h, high), "{k} of {n}: {l} {h}");
+        }
+    }
+
+    #[test]
+    fn log_loss_is_the_mean_of_minus_ln() {
+        let scores = [vec![0.5, 0.25, 0.25, 0.0], vec![0.0, 1.0, 0.0, 0.0], vec![0.0, 0.0, 0.0, 1.0]];
+        let result = Evaluation::new(&labels(), &[1, 1, 0], &[0, 1, 3], Some(&scores)).unwrap();
+        let expected = (4f64.ln() + 0.0 - f64::from(f32::EPSILON).ln()) / 3.0;
+        assert!(close(result.log_loss.unwrap(), expected));
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_an_error_not_a_panic() {
+        let of = |t: &[usize], p: &[usize], s: Option<&[Vec<f32>]>| Evaluation::new(&labels(), t, p, s);
+        assert_eq!(of(&[], &[], None).unwrap_err().kind, ErrorKind::Dataset);
+        assert!(of(&[0], &[0, 1], None).is_err());
+        assert!(of(&[4], &[0], None).is_err());
+        assert!(of(&[0], &[0], Some(&[vec![1.0]])).is_err());
+        assert!(Evaluation::new(&[], &[0], &[0], None).is_err());
+    }
+}

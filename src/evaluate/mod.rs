@@ -2,6 +2,9 @@
 
 mod classification;
 mod files;
+mod report;
+mod table;
 
 pub use classification::{ClassMetrics, Evaluation, Failure};
 pub use files::evaluate_files;
+pub use report::{EvaluatedModel, REPORT_VERSION, Report};

@@ -421,7 +421,8 @@ fn no_audio(format: &dyn FormatReader) -> Error {
         return Error::new(ErrorKind::UnsupportedCodec, what);
     }
     let video = format.tracks().iter().any(|track| track.track_type() == Some(TrackType::Video));
-    let what = if video { "the file holds pictures but no audio track" } else { "the file holds no audio track" };
+    let what =
+        if video { "the file holds pictures but no audio track" } else { "the file holds no audio track" };
     Error::new(ErrorKind::Empty, what)
 }
 

@@ -21,7 +21,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::Evaluation;
+use crate::evaluate::{Evaluation, Failure};
 use crate::model::Model;
 
 pub use augment::AugmentConfig;
@@ -41,6 +41,8 @@ pub enum Event {
     Message(String),
     /// Something that a person should look at; it goes into the report.
     Warning(String),
+    /// A clip that cannot be read is left out; it goes into the report.
+    LeftOut(Failure),
     /// `done` of `total` batches of epoch `epoch` (from 1) are learned; `loss` is their mean so far.
     Batch { epoch: usize, done: usize, total: usize, loss: f64 },
     /// An epoch is over.
@@ -99,9 +101,11 @@ pub const REPORT_VERSION: u32 = 1;
 
 /// What `percept train` prints as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "percept train")]
 pub struct Report {
+    /// Version of this format: 1.
     pub schema_version: u32,
-    /// `percept 0.1.0`
+    /// Name and version of the program that wrote this: `percept 0.1.0`.
     pub tool: String,
     pub model: ReportModel,
     pub data: ReportData,
@@ -111,6 +115,8 @@ pub struct Report {
     /// The kept epoch on the test part, which was read once, at the end.
     pub test: Option<Evaluation>,
     pub warnings: Vec<String>,
+    /// Training and validation clips that could not be read and were left out.
+    pub failures: Vec<Failure>,
 }
 
 /// The file that was written.
@@ -149,7 +155,7 @@ pub struct ReportTraining {
 
 impl Report {
     /// Sums up an outcome whose model was saved at `path`.
-    pub fn new(outcome: &Outcome, path: &Path, warnings: Vec<String>) -> Self {
+    pub fn new(outcome: &Outcome, path: &Path, warnings: Vec<String>, failures: Vec<Failure>) -> Self {
         let header = outcome.model.header();
         Self {
             schema_version: REPORT_VERSION,
@@ -175,6 +181,7 @@ impl Report {
             validation: outcome.validation.clone(),
             test: outcome.test.clone(),
             warnings,
+            failures,
         }
     }
 }

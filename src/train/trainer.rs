@@ -15,7 +15,7 @@ use super::optimizer::Optimizer;
 use super::random::{Use, stream};
 use super::split::{Parts, split};
 use super::{Dataset, Event, Item, Outcome, StopReason, TrainConfig};
-use crate::evaluate::evaluate_files;
+use crate::evaluate::{Failure, evaluate_files};
 use crate::features::{Extractor, Features, Normalization, Normalize, Statistics};
 use crate::media::{AudioOptions, load_audio};
 use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task};
@@ -166,7 +166,9 @@ fn load_part(
                         .for_each(|warning| on_event(Event::Warning(format!("{path}: {warning}"))));
                     clips.push(Clip { signal, label: dataset.items[index].label, index });
                 }
-                Err(error) => on_event(Event::Warning(format!("left out: {error}"))),
+                Err(error) => {
+                    on_event(Event::LeftOut(Failure::new(&dataset.items[index].path, &error)));
+                }
             }
         }
         if samples > MAX_SAMPLES_IN_MEMORY {

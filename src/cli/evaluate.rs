@@ -1,0 +1,222 @@
+//! `percept evaluate`: how good a model is on labelled recordings.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::data::DataArgs;
+use super::{exit_code, model_choice, print, say};
+use crate::evaluate::{Evaluation, Report, evaluate_files};
+use crate::media::AudioOptions;
+use crate::pipeline::Classifier;
+use crate::train::{DataConfig, Dataset, Part};
+use crate::{Error, ErrorKind, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  percept evaluate -m birds.safetensors calls/
+  percept evaluate -m birds.safetensors --manifest clips.csv --split validation
+  percept evaluate -m birds.safetensors --manifest clips.csv --split all --where site=lake --format text
+
+A file that cannot be read is listed and counts nowhere; the exit code is then 1.";
+
+/// Say how good a model is on labelled recordings
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    data: DataArgs,
+
+    /// Model file, or the name of a built-in model [default: the built-in `digits`]
+    #[arg(short, long, value_name = "MODEL")]
+    model: Option<OsString>,
+
+    /// Part of the data [default: test, where the data has a split; otherwise all]
+    #[arg(long, value_name = "PART", value_enum)]
+    split: Option<Choice>,
+
+    /// json: JSON on stdout, the table on stderr; text: the table on stdout
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "json")]
+    format: Format,
+
+    /// Files to work on at a time [default: the number of cores]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Choice {
+    Train,
+    Validation,
+    Test,
+    All,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Json,
+    Text,
+}
+
+impl Choice {
+    /// `None` for all.
+    fn part(self) -> Option<Part> {
+        match self {
+            Self::Train => Some(Part::Train),
+            Self::Validation => Some(Part::Validation),
+            Self::Test => Some(Part::Test),
+            Self::All => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        self.part().map_or("all", Part::name)
+    }
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let mut config = DataConfig::default();
+    args.data.apply(&mut config);
+    let data = Dataset::load(&config)?;
+    data.messages.iter().for_each(say);
+    let choice = args.split.unwrap_or_else(|| usual_choice(&data));
+    let classifier = Classifier::new(model_choice::load(args.model.as_deref())?)?;
+    let clips = choose(&data, choice, &classifier.model().header().labels)?;
+    say(format_args!("evaluating {} of {} clips: {}", clips.len(), data.items.len(), choice.name()));
+
+    let evaluation = evaluate(&classifier, &clips, args.jobs)?;
+    let failed = evaluation.failures.len();
+    let table = evaluation.table();
+    match args.format {
+        Format::Text => print(&table)?,
+        Format::Json => {
+            eprint_table(&table);
+            let source = config.directory.or(config.manifest).unwrap_or_default().display().to_string();
+            let report = Report::new(classifier.model(), source, choice.name(), evaluation);
+            let json = serde_json::to_string_pretty(&report)
+                .map_err(|e| Error::new(ErrorKind::Internal, format!("the report cannot be written: {e}")))?;
+            print(&format!("{json}\n"))?;
+        }
+    }
+    Ok(exit_code(failed))
+}
+
+/// The test part where there is a split, otherwise all.
+fn usual_choice(data: &Dataset) -> Choice {
+    if data.items.iter().any(|item| item.part.is_some()) {
+        return Choice::Test;
+    }
+    say("the data has no split: all of it is evaluated, with what the model may have learned from");
+    Choice::All
+}
+
+/// The clips of a part, with the model's numbers for their labels.
+fn choose<'a>(data: &'a Dataset, choice: Choice, labels: &[String]) -> Result<Vec<(&'a Path, usize)>> {
+    let known: HashMap<&str, usize> = labels.iter().enumerate().map(|(k, l)| (l.as_str(), k)).collect();
+    let items: Vec<_> =
+        data.items.iter().filter(|item| choice.part().is_none_or(|part| item.part == Some(part))).collect();
+    if items.is_empty() {
+        let name = choice.name();
+        let message = format!("no clip is in the part {name}; choose another with --split, or all");
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
+    let mut strangers: Vec<&str> = items
+        .iter()
+        .map(|item| data.labels[item.label].as_str())
+        .filter(|label| !known.contains_key(label))
+        .collect();
+    strangers.sort_unstable();
+    strangers.dedup();
+    if !strangers.is_empty() {
+        let message = format!(
+            "the model does not know the labels {}; it knows {}: is this its data? (--label-column, --where)",
+            some_of(&strangers),
+            some_of(&labels.iter().map(String::as_str).collect::<Vec<_>>())
+        );
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
+    Ok(items.iter().map(|item| (item.path.as_path(), known[data.labels[item.label].as_str()])).collect())
+}
+
+/// The first of `names`, and how many more there are.
+fn some_of(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    let text = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+fn evaluate(
+    classifier: &Classifier,
+    clips: &[(&Path, usize)],
+    jobs: Option<NonZeroUsize>,
+) -> Result<Evaluation> {
+    // Draws nothing where stderr is no terminal.
+    let bar = ProgressBar::new(clips.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} clips, {eta} left") {
+        bar.set_style(style);
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(jobs.map_or(0, NonZeroUsize::get))
+        .build()
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot start threads: {e}")))?;
+    let result =
+        pool.install(|| evaluate_files(classifier, clips, &AudioOptions::default(), &|_| bar.inc(1)));
+    bar.finish_and_clear();
+    result
+}
+
+fn eprint_table(table: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(table.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Item;
+
+    fn data(parts: [Option<Part>; 3]) -> Dataset {
+        let items = parts
+            .into_iter()
+            .enumerate()
+            .map(|(i, part)| Item {
+                path: format!("{i}.wav").into(),
+                label: i % 2,
+                part,
+                group: None,
+                line: None,
+            })
+            .collect();
+        Dataset { labels: vec!["a".into(), "b".into()], items, messages: vec![] }
+    }
+
+    fn labels(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| n.to_string()).collect()
+    }
+
+    #[test]
+    fn the_test_part_is_taken_where_there_is_a_split() {
+        let split = data([Some(Part::Train), Some(Part::Test), Some(Part::Test)]);
+        assert_eq!(usual_choice(&split), Choice::Test);
+        // The model's order of labels is another one.
+        let clips = choose(&split, Choice::Test, &labels(&["b", "x", "a"])).unwrap();
+        assert_eq!(clips, [(Path::new("1.wav"), 0), (Path::new("2.wav"), 2)]);
+        assert!(choose(&split, Choice::Validation, &labels(&["a", "b"])).is_err());
+        assert_eq!(choose(&split, Choice::All, &labels(&["a", "b"])).unwrap().len(), 3);
+        assert_eq!(usual_choice(&data([None; 3])), Choice::All);
+    }
+
+    #[test]
+    fn labels_that_the_model_does_not_know_are_named_once() {
+        let error = choose(&data([None; 3]), Choice::All, &labels(&["b", "c"])).unwrap_err();
+        assert!(error.message.contains("does not know the labels a; it knows b, c:"), "{error}");
+        assert_eq!(some_of(&["x"; 12]), "x, x, x, x, x, x, x, x, x, x and 2 more");
+    }
+}

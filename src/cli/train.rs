@@ -1,0 +1,305 @@
+//! `percept train`: labelled recordings in, a model out.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::de::DeserializeOwned;
+
+use super::data::DataArgs;
+use super::train_progress::{Progress, duration};
+use super::{exit_code, print, say};
+use crate::files::AtomicFile;
+use crate::model::Model;
+use crate::nn::{CellKind, Pooling};
+use crate::train::{Outcome, Report, StopReason, TrainConfig, train};
+use crate::{Error, ErrorKind, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  percept train calls/ -o birds.safetensors             one folder a label
+  percept train --manifest clips.csv -o birds.safetensors --group-column site
+  percept train calls/ --print-config > birds.toml      every setting, with its default and meaning
+  percept train --config birds.toml -o birds.safetensors --epochs 100
+
+Flags override the configuration file. Ctrl-C stops and keeps the best epoch so far; a second one quits at once.
+The report goes to stdout as JSON. A clip that cannot be read is left out; the exit code is then 1.";
+
+/// Make a model from labelled recordings
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    data: DataArgs,
+
+    /// Model file to write; an existing model is replaced
+    #[arg(short, long, value_name = "MODEL", required_unless_present = "print_config")]
+    output: Option<PathBuf>,
+
+    /// TOML file with settings; what it leaves out has its default
+    #[arg(long, value_name = "TOML")]
+    config: Option<PathBuf>,
+
+    /// Print the resolved configuration as TOML and stop
+    #[arg(long)]
+    print_config: bool,
+
+    /// Share of the training clips that chooses the best epoch, where the data has no validation part
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    validation_fraction: Option<f64>,
+
+    /// Share of the clips that is read once, at the end, where the data has no split
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    test_fraction: Option<f64>,
+
+    /// Rate the sound is resampled to, in Hz
+    #[arg(long, value_name = "HZ", help_heading = "Features")]
+    sample_rate: Option<u32>,
+
+    /// Mel bands
+    #[arg(long, value_name = "N", help_heading = "Features")]
+    n_mels: Option<usize>,
+
+    /// Recurrent cell: gru or lstm
+    #[arg(long, value_name = "CELL", value_parser = by_name::<CellKind>, help_heading = "Network")]
+    cell: Option<CellKind>,
+
+    /// Units per layer and direction
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    hidden_size: Option<usize>,
+
+    /// Recurrent layers
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    num_layers: Option<usize>,
+
+    /// Read clips in both directions
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+        help_heading = "Network")]
+    bidirectional: Option<bool>,
+
+    /// How a clip's frames become one vector: last, mean, max or attention
+    #[arg(long, value_name = "POOLING", value_parser = by_name::<Pooling>, help_heading = "Network")]
+    pooling: Option<Pooling>,
+
+    /// Probability of dropping an activation, in training only
+    #[arg(long, value_name = "P", help_heading = "Network")]
+    dropout: Option<f32>,
+
+    /// Times that every training clip is seen, at most
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    epochs: Option<usize>,
+
+    /// Highest learning rate
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    learning_rate: Option<f64>,
+
+    /// Clips in one step
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    batch_size: Option<usize>,
+
+    /// Epochs without a better validation before training stops; 0 never stops early
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    patience: Option<usize>,
+
+    /// Seed of everything random
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    seed: Option<u64>,
+
+    /// Change training clips at random: speed, level, noise and more ([augment] in the configuration)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+        help_heading = "Training")]
+    augment: Option<bool>,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let config = resolve(&args)?;
+    if args.print_config {
+        print(&config.to_commented_toml()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let path = args.output.as_deref().unwrap_or(Path::new(""));
+    let name = check_output(path)?;
+    let mut progress = Progress::new();
+    let stop = stop_on_ctrl_c()?;
+    let outcome = train(&config, &name, &mut |event| progress.on_event(event), &stop);
+    let (warnings, failures) = progress.finish();
+    let outcome = outcome?;
+    // Through a link, so that the link stays.
+    outcome.model.save(&path.canonicalize().unwrap_or(path.to_path_buf()))?;
+    say(summary(&outcome, path));
+    let report = Report::new(&outcome, path, warnings, failures);
+    let json = serde_json::to_string_pretty(&report)
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("the report cannot be written: {e}")))?;
+    print(&format!("{json}\n"))?;
+    let failed = |part: &Option<crate::evaluate::Evaluation>| part.as_ref().map_or(0, |e| e.failures.len());
+    Ok(exit_code(report.failures.len() + failed(&report.validation) + failed(&report.test)))
+}
+
+/// The configuration file, or the defaults, with the flags on top.
+fn resolve(args: &Args) -> Result<TrainConfig> {
+    let mut config = match &args.config {
+        Some(path) => TrainConfig::load(path)?,
+        None => TrainConfig::default(),
+    };
+    args.data.apply(&mut config.data);
+    set(&mut config.data.validation_fraction, args.validation_fraction);
+    set(&mut config.data.test_fraction, args.test_fraction);
+    set(&mut config.features.sample_rate, args.sample_rate);
+    set(&mut config.features.n_mels, args.n_mels);
+    set(&mut config.network.cell, args.cell);
+    set(&mut config.network.hidden_size, args.hidden_size);
+    set(&mut config.network.num_layers, args.num_layers);
+    set(&mut config.network.bidirectional, args.bidirectional);
+    set(&mut config.network.pooling, args.pooling);
+    set(&mut config.network.dropout, args.dropout);
+    set(&mut config.training.epochs, args.epochs);
+    set(&mut config.training.learning_rate, args.learning_rate);
+    set(&mut config.training.batch_size, args.batch_size);
+    set(&mut config.training.patience, args.patience);
+    set(&mut config.training.seed, args.seed);
+    set(&mut config.augment.enabled, args.augment);
+    config.validate()?;
+    Ok(config)
+}
+
+fn set<T>(setting: &mut T, flag: Option<T>) {
+    if let Some(value) = flag {
+        *setting = value;
+    }
+}
+
+/// A choice by the name that the configuration file has for it.
+fn by_name<T: DeserializeOwned>(name: &str) -> std::result::Result<T, String> {
+    serde_json::from_value(name.into()).map_err(|e| e.to_string())
+}
+
+/// Says before hours of training whether the model can be written, and gives it its name.
+fn check_output(path: &Path) -> Result<String> {
+    let wrong = |message: &str| Err(Error::new(ErrorKind::Path, message).with_path(path));
+    let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
+        return wrong("a file name in UTF-8 is due for the model (-o), such as model.safetensors");
+    };
+    if path.exists() && !path.is_file() && !path.is_dir() {
+        return wrong("is no ordinary file, so no model can be written there (-o)");
+    }
+    if path.is_file() {
+        if Model::load(path).is_err() {
+            return wrong(
+                "exists and is no Percept model; it is not replaced: remove it, or name another (-o)",
+            );
+        }
+        say(format_args!("{} is a model already and will be replaced", path.display()));
+    }
+    // Finds out whether the folder is there and can be written to; dropped, it leaves nothing behind.
+    AtomicFile::create(path.canonicalize().unwrap_or(path.to_path_buf()))?;
+    Ok(name.to_string())
+}
+
+/// A flag that the first Ctrl-C sets; the second one ends the program.
+fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            // As a shell counts a program that SIGINT has ended.
+            std::process::exit(130);
+        }
+        say("stopping; the best epoch so far is kept (Ctrl-C again quits at once)");
+    })
+    .map_err(|e| Error::new(ErrorKind::Internal, format!("Ctrl-C cannot be caught: {e}")))?;
+    Ok(stop)
+}
+
+fn summary(outcome: &Outcome, path: &Path) -> String {
+    let reason = match outcome.stop_reason {
+        StopReason::Finished => "",
+        StopReason::EarlyStopping => ", as validation improved no more",
+        StopReason::Interrupted => ", stopped by Ctrl-C",
+    };
+    let mut text = format!(
+        "wrote {}: epoch {} of {} run{reason}; {} weights, {}",
+        path.display(),
+        outcome.best_epoch,
+        outcome.epochs,
+        outcome.model.num_parameters(),
+        duration(outcome.seconds),
+    );
+    for (part, evaluation) in [("validation", &outcome.validation), ("test", &outcome.test)] {
+        if let Some(evaluation) = evaluation {
+            text += &format!("\n\n{part}\n{}", evaluation.table());
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> std::result::Result<Args, String> {
+        let words = std::iter::once("train").chain(line.split_whitespace());
+        Command::try_parse_from(words).map(|c| c.args).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn flags_override_the_file_and_leave_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.toml");
+        let text = "[data]\nmanifest = \"m.csv\"\n[network]\nhidden_size = 32\ncell = \"gru\"\n[training]\nepochs = 7";
+        std::fs::write(&file, text).unwrap();
+        let line = format!(
+            "DIR -o m --config {} --cell lstm --epochs 3 --bidirectional=false --augment --where a=b --where c!=d \
+             --pooling max --seed 5 --sample-rate 8000 --n-mels 40 --group-column speaker --test-fraction 0.2",
+            file.display()
+        );
+        let config = resolve(&parse(&line).unwrap()).unwrap();
+        assert_eq!((config.network.hidden_size, config.training.epochs), (32, 3));
+        assert_eq!((config.network.cell, config.network.pooling), (CellKind::Lstm, Pooling::Max));
+        assert!(!config.network.bidirectional && config.augment.enabled);
+        assert_eq!(config.data.directory, Some("DIR".into()));
+        assert_eq!(config.data.manifest, None);
+        assert_eq!(config.data.filters, ["a=b", "c!=d"]);
+        assert_eq!((config.features.sample_rate, config.features.n_mels), (8000, 40));
+        assert_eq!((config.data.group_column.as_str(), config.data.test_fraction), ("speaker", 0.2));
+        assert_eq!(config.training.seed, 5);
+    }
+
+    #[test]
+    fn flags_out_of_range_and_unknown_choices_are_errors() {
+        let error = resolve(&parse("DIR -o m --epochs 0").unwrap()).unwrap_err();
+        assert!(error.message.starts_with("[training] epochs is 0"), "{error}");
+        let error = parse("DIR -o m --cell rnn").unwrap_err();
+        assert!(error.contains("lstm") && error.contains("gru"), "{error}");
+        assert!(parse("DIR --manifest x.csv -o m").is_err());
+        assert!(parse("DIR").unwrap_err().contains("--output"));
+        assert!(parse("DIR --print-config").is_ok());
+    }
+
+    #[test]
+    fn the_output_is_checked_before_training() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert_eq!(check_output(&at("birds.safetensors")).unwrap(), "birds");
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+        assert_eq!(check_output(folder.path()).unwrap_err().kind, ErrorKind::Path);
+        assert_eq!(check_output(&at("no/m.safetensors")).unwrap_err().kind, ErrorKind::NotFound);
+        std::fs::write(at("notes.txt"), "mine").unwrap();
+        assert!(check_output(&at("notes.txt")).unwrap_err().message.contains("is no Percept model"));
+        assert!(check_output(Path::new("")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_no_place_for_a_model() {
+        assert!(check_output(Path::new("/dev/null")).unwrap_err().message.contains("no ordinary file"));
+    }
+}

@@ -1,0 +1,54 @@
+//! What `percept evaluate` prints as JSON.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Evaluation;
+use crate::TOOL;
+use crate::model::Model;
+
+/// Version of [`Report`]'s layout; it grows when a field changes its meaning or goes.
+pub const REPORT_VERSION: u32 = 1;
+
+/// A model's evaluation on one part of a data set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "percept evaluate")]
+pub struct Report {
+    /// Version of this format: 1.
+    pub schema_version: u32,
+    /// Name and version of the program that wrote this.
+    pub tool: String,
+    pub model: EvaluatedModel,
+    /// The directory or manifest.
+    pub data: String,
+    /// The part that was evaluated: `train`, `validation`, `test` or `all`.
+    pub part: String,
+    pub evaluation: Evaluation,
+}
+
+/// Which model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EvaluatedModel {
+    pub name: String,
+    /// SHA-256 of the model file, in hexadecimal.
+    pub sha256: String,
+    pub labels: Vec<String>,
+}
+
+impl Report {
+    pub fn new(model: &Model, data: String, part: &str, evaluation: Evaluation) -> Self {
+        let header = model.header();
+        Self {
+            schema_version: REPORT_VERSION,
+            tool: TOOL.to_string(),
+            model: EvaluatedModel {
+                name: header.name.clone(),
+                sha256: model.sha256().to_string(),
+                labels: header.labels.clone(),
+            },
+            data,
+            part: part.to_string(),
+            evaluation,
+        }
+    }
+}
