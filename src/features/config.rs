@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::mel::MelBank;
 use crate::{Error, ErrorKind, Result};
 
 /// Lowest and highest `sample_rate`, Hz.
@@ -219,7 +220,8 @@ impl FeatureConfig {
                 "top_db is {top_db}, but must be above 0; leave it out to cut nothing"
             )));
         }
-        if self.kind == FeatureKind::Mfcc && !(1..=self.n_mels).contains(&self.n_mfcc) {
+        in_range("n_mfcc", self.n_mfcc, 1, MAX_N_MELS)?;
+        if self.kind == FeatureKind::Mfcc && self.n_mfcc > self.n_mels {
             return Err(wrong(format!(
                 "n_mfcc is {}, but must be from 1 to n_mels, which is {}",
                 self.n_mfcc, self.n_mels
@@ -288,6 +290,22 @@ impl FeatureConfig {
             ));
         }
         Ok(())
+    }
+
+    /// What is allowed but seldom meant, one sentence each; `self` must be valid.
+    pub fn warnings(&self) -> Vec<String> {
+        let empty = match self.kind {
+            FeatureKind::Power => 0,
+            FeatureKind::LogMel | FeatureKind::Mfcc => MelBank::new(self).num_empty(),
+        };
+        if empty == 0 {
+            return Vec::new();
+        }
+        vec![format!(
+            "{empty} of {} mel bands are narrower than a bin of the Fourier transform and stay empty; \
+             use fewer n_mels or a larger n_fft",
+            self.n_mels
+        )]
     }
 
     /// Samples that `center` adds on each side.
@@ -375,6 +393,14 @@ mod tests {
         assert!(per_file.can_stream().unwrap_err().message.contains("per_file"));
         let cut = FeatureConfig { top_db: Some(80.0), ..FeatureConfig::default() };
         assert!(cut.can_stream().unwrap_err().message.contains("top_db"));
+    }
+
+    #[test]
+    fn mel_bands_without_a_bin_are_warned_of() {
+        assert!(FeatureConfig::default().warnings().is_empty());
+        // librosa.filters.mel(sr=16000, n_fft=256, n_mels=128) has 13 rows of zeros.
+        let narrow = FeatureConfig { n_fft: 256, n_mels: 128, ..FeatureConfig::default() };
+        assert!(narrow.warnings()[0].starts_with("13 of 128 mel bands"), "{:?}", narrow.warnings());
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl MelBank {
         bank
     }
 
+    /// Filters that fall between two bins and see nothing.
+    pub fn num_empty(&self) -> usize {
+        self.bands.iter().filter(|band| band.len == 0).count()
+    }
+
     /// Bins that [`Self::apply`] may touch behind the spectrum's last, where the filters are padded with zeros.
     pub const OVERHANG: usize = LANES - 1;
 

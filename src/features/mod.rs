@@ -276,4 +276,27 @@ mod tests {
         let error = Extractor::new(&config).unwrap().extract(&noise(20_000)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Limit);
     }
+
+    #[test]
+    fn an_absurd_setting_that_the_kind_does_not_use_is_still_refused() {
+        for kind in [FeatureKind::Power, FeatureKind::LogMel, FeatureKind::Mfcc] {
+            for n_mfcc in [0, 1 << 40, usize::MAX] {
+                let config = FeatureConfig { kind, n_mfcc, ..FeatureConfig::default() };
+                assert_eq!(Extractor::new(&config).err().map(|e| e.kind), Some(ErrorKind::Config));
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_config_that_is_valid_can_be_made() {
+        let config = FeatureConfig {
+            kind: FeatureKind::Mfcc,
+            n_fft: 65_536,
+            n_mels: 1_024,
+            n_mfcc: 1_024,
+            delta: 2,
+            ..FeatureConfig::default()
+        };
+        assert_eq!(Extractor::new(&config).unwrap().extract(&noise(100)).unwrap().dim, 3 * 1_024);
+    }
 }
