@@ -24,7 +24,11 @@ type Format = Box<dyn FormatReader>;
 
 /// Opens the container that starts at byte `start`.
 pub(super) fn open(file: File, start: u64, container: Container, path: &Path) -> Result<Format> {
-    let source = OffsetFile::new(file, start).map_err(|e| Error::io(&e, path))?;
+    let source = match container {
+        Container::Flac => without_tags(file, start),
+        _ => OffsetFile::new(file, Vec::new(), start),
+    }
+    .map_err(|e| Error::io(&e, path))?;
     let stream = MediaSourceStream::new(Box::new(source), Default::default());
     let options = FormatOptions::default();
     let opened = guarded(|| -> symphonia::core::errors::Result<Format> {
@@ -37,7 +41,7 @@ pub(super) fn open(file: File, start: u64, container: Container, path: &Path) ->
             Container::Caf => Box::new(read::CafReader::try_new(stream, options)?),
             Container::MpegAudio => Box::new(read::MpaReader::try_new(stream, options)?),
             Container::Adts => Box::new(read::AdtsReader::try_new(stream, options)?),
-            Container::Wav | Container::Text | Container::Unknown => {
+            _ => {
                 return Err(SymphoniaError::Unsupported("container"));
             }
         })
@@ -164,7 +168,7 @@ impl PacketSource {
             frames: 0,
             due: None,
             losses: Losses::default(),
-            unread: if container == Container::Flac { flac_sound_bytes(path, start) } else { None },
+            unread: (container == Container::Flac).then(|| flac_sound_bytes(path, start)).flatten(),
             declared: track.num_frames.filter(|_| lossless && parameters.codec == CODEC_ID_FLAC),
             format,
         };
@@ -269,7 +273,14 @@ impl PacketSource {
             Err(what) => return Turn::Stop(Step::Broken(what.to_string())),
         };
         self.note_gap(&packet);
-        match self.decode(&packet) {
+        let decoded = self.decode(&packet);
+        // A packet that is larger than its samples would be as they are has swallowed frames that Symphonia
+        // did not take for such.
+        if let Some(unread) = &mut self.unread {
+            *unread +=
+                (packet.data.len() as u64).saturating_sub(self.held.len() as u64 * 4 + MAX_TRAILING_TAG);
+        }
+        match decoded {
             Ok((rate, channels)) if self.held.is_empty() || channels == 0 || rate == 0 => Turn::Nothing,
             Ok((rate, channels)) if self.channels == 0 => {
                 (self.sample_rate, self.channels) = (rate, channels);
@@ -426,24 +437,6 @@ fn no_audio(format: &dyn FormatReader) -> Error {
     Error::new(ErrorKind::Empty, what)
 }
 
-/// Bytes of a FLAC file behind its metadata blocks: all its frames, and any trailing tags.
-fn flac_sound_bytes(path: &Path, start: u64) -> Option<u64> {
-    let mut file = File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    let mut position = start.checked_add(4)?;
-    for _ in 0..MAX_CHUNKS {
-        let mut head = [0; 4];
-        file.seek(SeekFrom::Start(position)).ok()?;
-        file.read_exact(&mut head).ok()?;
-        let [kind, a, b, c] = head;
-        position += 4 + u64::from(u32::from_be_bytes([0, a, b, c]));
-        if kind & 0x80 != 0 {
-            return length.checked_sub(position);
-        }
-    }
-    None
-}
-
 /// Why Symphonia did not go on.
 pub(super) enum Failure {
     Symphonia(SymphoniaError),
@@ -493,7 +486,7 @@ fn container_name(container: Container) -> &'static str {
         Container::Matroska => "mkv",
         Container::MpegAudio => "mp3",
         Container::Adts => "aac",
-        Container::Text | Container::Unknown => "unknown",
+        _ => "unknown",
     }
 }
 
@@ -530,35 +523,100 @@ pub(super) fn codec_name(id: AudioCodecId) -> String {
     name.into()
 }
 
-/// A file that starts at some byte, so that tags before the container do not shift its offsets.
+/// Where the frames of a FLAC file start, and its `STREAMINFO` block.
+fn flac_layout(file: &mut File, start: u64) -> std::io::Result<Option<(Vec<u8>, u64)>> {
+    let length = file.metadata()?.len();
+    let mut position = start + 4;
+    let mut info = None;
+    let mut behind_info = position;
+    for _ in 0..MAX_CHUNKS {
+        let mut head = [0; 4];
+        file.seek(SeekFrom::Start(position))?;
+        if position + 4 > length || file.read_exact(&mut head).is_err() {
+            break;
+        }
+        let [kind, a, b, c] = head;
+        let size = u32::from_be_bytes([0, a, b, c]);
+        position += 4 + u64::from(size);
+        if kind & 0x7F == 0 && size == FLAC_INFO_BYTES && info.is_none() {
+            let mut bytes = vec![0; FLAC_INFO_BYTES as usize];
+            file.read_exact(&mut bytes)?;
+            (info, behind_info) = (Some(bytes), position);
+        }
+        if kind & 0x80 != 0 && position <= length {
+            return Ok(info.map(|info| (info, position)));
+        }
+    }
+    // A block has a wrong size: the frames are somewhere behind the one block that is needed.
+    Ok(info.map(|info| (info, behind_info)))
+}
+
+const FLAC_INFO_BYTES: u32 = 34;
+
+/// A FLAC file as if it had no tags, pictures or cue sheets: damage in those is no reason to refuse the sound.
+fn without_tags(mut file: File, start: u64) -> std::io::Result<OffsetFile> {
+    Ok(match flac_layout(&mut file, start)? {
+        Some((info, frames)) => {
+            let head = [b"fLaC\x80\0\0\x22".as_slice(), &info].concat();
+            OffsetFile::new(file, head, frames)?
+        }
+        None => OffsetFile::new(file, Vec::new(), start)?,
+    })
+}
+
+/// Bytes of all frames of a FLAC file, and any trailing tags.
+fn flac_sound_bytes(path: &Path, start: u64) -> Option<u64> {
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    flac_layout(&mut file, start).ok()?.and_then(|(_, frames)| length.checked_sub(frames))
+}
+
+/// A file from some byte on, behind a head of our own: what stands before the container does not shift its
+/// offsets.
 struct OffsetFile {
+    head: Vec<u8>,
     file: File,
     start: u64,
     length: u64,
+    position: u64,
 }
 
 impl OffsetFile {
-    fn new(mut file: File, start: u64) -> std::io::Result<Self> {
-        let length = file.metadata()?.len().saturating_sub(start);
-        file.seek(SeekFrom::Start(start))?;
-        Ok(Self { file, start, length })
+    fn new(file: File, head: Vec<u8>, start: u64) -> std::io::Result<Self> {
+        let length = file.metadata()?.len().saturating_sub(start) + head.len() as u64;
+        let mut this = Self { head, file, start, length, position: 0 };
+        this.seek(SeekFrom::Start(0))?;
+        Ok(this)
     }
 }
 
 impl Read for OffsetFile {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.file.read(buffer)
+        let head = self.head.get(self.position as usize..).unwrap_or_default();
+        let read = if head.is_empty() {
+            self.file.read(buffer)?
+        } else {
+            let length = head.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&head[..length]);
+            length
+        };
+        self.position += read as u64;
+        Ok(read)
     }
 }
 
 impl Seek for OffsetFile {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        let to = match to {
-            SeekFrom::Start(n) => SeekFrom::Start(self.start.saturating_add(n)),
-            other => other,
+        let position = match to {
+            SeekFrom::Start(n) => Some(n),
+            SeekFrom::End(n) => self.length.checked_add_signed(n),
+            SeekFrom::Current(n) => self.position.checked_add_signed(n),
         };
-        let position = self.file.seek(to)?;
-        position.checked_sub(self.start).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))
+        let position = position.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+        let in_file = position.saturating_sub(self.head.len() as u64).saturating_add(self.start);
+        self.file.seek(SeekFrom::Start(in_file))?;
+        self.position = position;
+        Ok(position)
     }
 }
 

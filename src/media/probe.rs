@@ -92,6 +92,10 @@ fn probe_any(path: &Path) -> Result<Probe> {
     let (container, start) = sniff(&mut file)?;
     match container {
         Container::Wav | Container::Text | Container::Unknown => {}
+        Container::Foreign(_) | Container::NoSound(_) if ffmpeg::is_available() => {
+            return from_ffmpeg(path, &Error::new(ErrorKind::UnknownFormat, "unknown"));
+        }
+        Container::Foreign(_) | Container::NoSound(_) => {}
         container => match packets::open(file, start, container, path) {
             Ok(format) if packets::all_known(format.as_ref()) || !ffmpeg::is_available() => {
                 return Ok(from_tracks(path, format.as_ref(), container));

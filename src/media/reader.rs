@@ -71,6 +71,13 @@ impl AudioReader {
                 .and_then(|()| WavSource::open(file, start))
                 .map(|(source, info)| (Source::Wav(source), info)),
             Container::Text => return Err(unknown_format("this is a text, not sound; is the path right?")),
+            Container::NoSound(what) => {
+                return Err(Error::new(ErrorKind::Empty, format!("this is {what}: it holds no sound")));
+            }
+            Container::Foreign(what) => Err(Error::new(
+                ErrorKind::UnsupportedCodec,
+                format!("this is {what}, which Percept cannot decode itself"),
+            )),
             Container::Unknown => Err(unknown_format("this is no sound file that Percept reads by itself")),
             container => packets::open(file, start, container, path)
                 .and_then(|format| PacketSource::open(format, container, path, start, audio_track))
@@ -80,9 +87,10 @@ impl AudioReader {
         let (source, info) = match native {
             Ok(opened) => opened,
             Err(error) if may_ffmpeg_help(&error, container) => {
+                let reason = error.message.clone();
                 let (source, info) = ffmpeg::open(path, audio_track, error)?;
                 warnings.push(format!(
-                    "decoded by the ffmpeg program: Percept cannot read {} in {} by itself",
+                    "decoded by the ffmpeg program ({} in {}): {reason}",
                     info.codec, info.container
                 ));
                 (Source::Ffmpeg(source), info)

@@ -21,6 +21,10 @@ pub(super) enum Container {
     MpegAudio,
     /// AAC in ADTS frames.
     Adts,
+    /// Sound or video of this kind, which Percept leaves to `ffmpeg`.
+    Foreign(&'static str),
+    /// Something well known that has no sound.
+    NoSound(&'static str),
     /// Nothing but readable text.
     Text,
     /// None of these; perhaps `ffmpeg` knows it.
@@ -44,6 +48,12 @@ pub(super) fn sniff(file: &mut File) -> Result<(Container, u64)> {
         [b'F', b'O', b'R', b'M', _, _, _, _, b'A', b'I', b'F', b'F' | b'C', ..] => Container::Aiff,
         [b'c', b'a', b'f', b'f', ..] => Container::Caf,
         [b'f', b'L', b'a', b'C', ..] => Container::Flac,
+        // The first packet of the first page starts behind the one-segment page header.
+        [b'O', b'g', b'g', b'S', rest @ ..]
+            if rest.get(24..).is_some_and(|packet| packet.starts_with(b"Speex   ")) =>
+        {
+            Container::Foreign("Speex in Ogg (speex)")
+        }
         [b'O', b'g', b'g', b'S', ..] => Container::Ogg,
         [0x1A, 0x45, 0xDF, 0xA3, ..] => Container::Matroska,
         [_, _, _, _, kind @ ..] if MP4_BOXES.iter().any(|name| kind.starts_with(*name)) => Container::Mp4,
@@ -52,8 +62,14 @@ pub(super) fn sniff(file: &mut File) -> Result<(Container, u64)> {
     if found != Container::Unknown {
         return Ok((found, start));
     }
-    let known_otherwise = NOT_MPEG.iter().any(|magic| head.starts_with(magic));
-    if !known_otherwise && let Some((container, offset)) = find_frames(&head) {
+    if let Some((_, container)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Ok((*container, start));
+    }
+    // An MPEG transport stream is known by its rhythm.
+    if [0, 188, 376, 564].iter().all(|&at| head.get(at) == Some(&0x47)) {
+        return Ok((Container::Foreign("an MPEG transport stream"), start));
+    }
+    if let Some((container, offset)) = find_frames(&head) {
         return Ok((container, start + offset as u64));
     }
     Ok((if is_text(&head) { Container::Text } else { Container::Unknown }, start))
@@ -61,25 +77,33 @@ pub(super) fn sniff(file: &mut File) -> Result<(Container, u64)> {
 
 const MP4_BOXES: [&[u8]; 6] = [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"];
 
-/// Formats whose bytes may hold what looks like MPEG frames: pictures, archives, other media.
-const NOT_MPEG: [&[u8]; 17] = [
-    b"\x89PNG",
-    b"\xFF\xD8\xFF",
-    b"GIF8",
-    b"RIFF",
-    b"BM",
-    b"%PDF",
-    b"PK\x03\x04",
-    b"MThd",
-    b"wvPK",
-    b"MAC ",
-    b"TTA1",
-    b"tBaK",
-    b"DSD ",
-    b"\x30\x26\xB2\x75",
-    b"\0\0\x01\xBA",
-    b"#!AMR",
-    b"MPCK",
+/// Known to others by how they start. Their bytes may hold what looks like MPEG frames.
+const OTHERS: [(&[u8], Container); 25] = [
+    (b"\x30\x26\xB2\x75\x8E\x66\xCF\x11", Container::Foreign("Windows Media (asf, wma, wmv)")),
+    (b"\x0B\x77", Container::Foreign("AC-3 (ac3, eac3)")),
+    (b"wvPK", Container::Foreign("WavPack (wavpack)")),
+    (b"MAC ", Container::Foreign("Monkey's Audio (ape)")),
+    (b"TTA1", Container::Foreign("True Audio (tta)")),
+    (b"tBaK", Container::Foreign("TAK (tak)")),
+    (b"DSD ", Container::Foreign("DSD (dsf)")),
+    (b"FRM8", Container::Foreign("DSD (dff)")),
+    (b"#!AMR", Container::Foreign("AMR (amr_nb, amr_wb)")),
+    (b"MPCK", Container::Foreign("Musepack (mpc)")),
+    (b"MP+", Container::Foreign("Musepack (mpc)")),
+    (b".snd", Container::Foreign("Sun audio (au)")),
+    (b"FLV\x01", Container::Foreign("Flash video (flv)")),
+    (b".RMF", Container::Foreign("RealMedia (rm)")),
+    (b"\0\0\x01\xBA", Container::Foreign("an MPEG program stream")),
+    (b"RIFX", Container::Foreign("big-endian RIFF")),
+    (b"RIFF", Container::Foreign("RIFF other than WAV (avi, webp)")),
+    (b"\x89PNG", Container::NoSound("a PNG picture")),
+    (b"\xFF\xD8\xFF", Container::NoSound("a JPEG picture")),
+    (b"GIF8", Container::NoSound("a GIF picture")),
+    (b"II*\0", Container::NoSound("a TIFF picture")),
+    (b"MM\0*", Container::NoSound("a TIFF picture")),
+    (b"%PDF", Container::NoSound("a PDF document")),
+    (b"PK\x03\x04", Container::NoSound("a ZIP archive")),
+    (b"MThd", Container::NoSound("a MIDI score")),
 ];
 
 fn read_head(file: &mut File, start: u64) -> std::io::Result<Vec<u8>> {
@@ -193,7 +217,8 @@ mod tests {
         assert_eq!(sniffed(b"RF64\xff\xff\xff\xffWAVE").0, Container::Wav);
         assert_eq!(sniffed(b"\0\0\0\x18ftypisom").0, Container::Mp4);
         assert_eq!(sniffed(b"hello, I am a text\n").0, Container::Text);
-        assert_eq!(sniffed(b"RIFF\0\0\0\0AVI ").0, Container::Unknown);
+        assert!(matches!(sniffed(b"RIFF\0\0\0\0AVI ").0, Container::Foreign(_)));
+        assert_eq!(sniffed(b"GIF89a").0, Container::NoSound("a GIF picture"));
         assert_eq!(sniffed(b"").0, Container::Unknown);
     }
 

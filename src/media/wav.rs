@@ -255,7 +255,10 @@ impl Fmt {
             return Err(damaged("the format chunk of the WAV header is cut short"));
         };
         let sample_rate = u32::from_le_bytes([rate[0], rate[1], rate[2], rate[3]]);
-        let bits = short(14).unwrap_or(8);
+        let bits = match (tag, short(14)) {
+            (3, Some(0)) => 32,
+            (_, bits) => bits.unwrap_or(8),
+        };
         // Extensible: the true format is at the start of the GUID.
         if tag == 0xFFFE {
             tag = short(24).unwrap_or(1);
