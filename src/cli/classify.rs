@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use super::{check_input, exit_code, model_choice, refuse_stdin, report, written};
+use super::{exit_code, model_choice, one_input, refuse_stdin, report, written};
 use crate::media::AudioOptions;
 use crate::output::record::{ClassifyRecord, ModelInfo};
 use crate::output::{Destination, Format, Writer};
@@ -76,7 +76,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut writer = Writer::new(format, Destination::new(out)?, args.inputs.len() > 1);
 
     let mut failed = 0;
-    let classify = |path: &Path| classify_one(&classifier, path, &options, args.top_k.get());
+    let top_k = args.top_k.get();
+    let classify = |path: &Path| one_input(path, || classify_one(&classifier, path, &options, top_k));
     in_order(&args.inputs, jobs(&args), classify, |path, result| {
         let record = match result {
             Ok((audio, predictions)) => ClassifyRecord::ok(&model, path, audio, predictions),
@@ -100,14 +101,13 @@ fn classify_one(
     options: &AudioOptions,
     top_k: usize,
 ) -> Result<Answer> {
-    check_input(path)?;
-    let result = classifier.classify_file(path, options).map_err(|error| error.with_path(path))?;
+    let result = classifier.classify_file(path, options)?;
     if let Some(k) = result.scores.iter().position(|score| !score.is_finite()) {
         let message = format!(
             "the model gave no number as the score of `{}`; its weights are damaged or it was trained on other data",
             classifier.model().header().labels[k]
         );
-        return Err(Error::new(ErrorKind::Model, message).with_path(path));
+        return Err(Error::new(ErrorKind::Model, message));
     }
     let predictions = decide::top_k(&result.scores, &classifier.model().header().labels, top_k);
     Ok((result.audio, predictions))

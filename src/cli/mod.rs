@@ -107,7 +107,7 @@ pub(crate) fn exit_code(failed: usize) -> ExitCode {
 }
 
 /// What can be said of an input without opening it.
-pub(crate) fn check_input(path: &Path) -> Result<()> {
+fn check_input(path: &Path) -> Result<()> {
     let wrong = |message: &str| Err(Error::new(ErrorKind::Path, message).with_path(path));
     if path.to_str().is_none() {
         return wrong("the name is not UTF-8, which JSON cannot carry; rename the file");
@@ -130,4 +130,16 @@ pub(crate) fn refuse_stdin(inputs: &[std::path::PathBuf]) -> Result<()> {
         return Err(Error::new(ErrorKind::Path, message));
     }
     Ok(())
+}
+
+/// Runs `work` on one input. A panic in it (a decoder's, most likely) is that input's error: the others go on.
+pub(crate) fn one_input<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let result = check_input(path).and_then(|()| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            let message =
+                "percept stumbled over this file, which is a defect; please report it with the file";
+            Err(Error::new(ErrorKind::Internal, message))
+        })
+    });
+    result.map_err(|error| error.with_path(path))
 }

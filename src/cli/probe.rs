@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{check_input, exit_code, refuse_stdin, report, written};
+use super::{exit_code, one_input, refuse_stdin, report, written};
 use crate::Result;
 use crate::media::probe::probe;
 use crate::output::{JsonWriter, ProbeRecord};
@@ -30,7 +30,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut writer = JsonWriter::new(io::BufWriter::new(io::stdout()), args.files.len() > 1);
     let mut failed = 0;
     for path in &args.files {
-        let result = check_input(path).and_then(|()| probe(path)).map_err(|error| error.with_path(path));
+        let result = one_input(path, || probe(path));
         if let Err(error) = &result {
             failed += 1;
             report(error);

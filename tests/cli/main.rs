@@ -5,6 +5,7 @@ mod classify;
 mod info;
 mod probe;
 mod schema;
+mod train;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn assert_valid(place: &Workplace, command: &str, document: &Value) {
+pub fn assert_valid(place: &Workplace, command: &str, document: &Value) {
     let schema = place.run(&["schema", command]).json();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let errors: Vec<String> = validator.iter_errors(document).map(|e| e.to_string()).collect();
