@@ -45,7 +45,7 @@ mod tests {
     // print(softmax([1., 2., -0.5, 0.5]).tolist(), expit([-800., -1.25, 0., 3.5, 800.]).tolist())
     #[test]
     fn softmax_and_sigmoid_equal_scipy() {
-        let expected = [0.21987964, 0.59769483, 0.04906178, 0.13336374];
+        let expected = [0.21987964, 0.597_694_8, 0.04906178, 0.13336374];
         for (got, want) in softmax(&[1.0, 2.0, -0.5, 0.5]).iter().zip(expected) {
             assert!((got - want).abs() < 1e-6, "{got} {want}");
         }

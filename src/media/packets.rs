@@ -414,7 +414,7 @@ fn make_decoder(parameters: &AudioCodecParameters) -> std::result::Result<Decode
         return opus_head(parameters)
             .and_then(|head| head.decoder())
             .map(|decoder| Decoder::Opus(Box::new(decoder)))
-            .ok_or_else(|| Failure::Symphonia(SymphoniaError::Unsupported("opus channel mapping")));
+            .ok_or(Failure::Symphonia(SymphoniaError::Unsupported("opus channel mapping")));
     }
     let options = AudioDecoderOptions::default();
     guarded(|| symphonia::default::get_codecs().make_audio_decoder(parameters, &options))

@@ -39,7 +39,7 @@ pub enum Stream {
 pub struct AudioStream {
     /// Position among all streams, from 0.
     pub index: usize,
-    /// Position among the audio streams, from 0: what `--audio-track` takes.
+    /// Position among the audio streams, counted from 1: what `--audio-track` takes.
     pub audio_track: usize,
     /// ffmpeg's name: `pcm_s16le`, `flac`, `mp3`, ...
     pub codec: String,
@@ -213,10 +213,11 @@ fn from_ffmpeg(path: &Path, native: &Error) -> Result<Probe> {
 }
 
 impl AudioStream {
+    /// `audio_track` counted from 0, as the decoders do.
     fn new(index: usize, audio_track: usize, info: &StreamInfo, default: bool) -> Self {
         Self {
             index,
-            audio_track,
+            audio_track: audio_track + 1,
             codec: info.codec.clone(),
             sample_rate: info.sample_rate,
             channels: info.channels,
@@ -238,7 +239,7 @@ fn counted(stream: AudioStream, mut reader: AudioReader, warnings: &mut Vec<Stri
             Err(error) => break Some(error.message),
         }
     };
-    let about = format!("audio track {}: ", stream.audio_track + 1);
+    let about = format!("audio track {}: ", stream.audio_track);
     warnings.extend(reader.warnings().iter().cloned().chain(error).map(|warning| about.clone() + &warning));
     let info = reader.info();
     AudioStream {

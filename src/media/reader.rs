@@ -182,7 +182,7 @@ impl AudioReader {
             return;
         }
         for (i, x) in block.iter_mut().enumerate() {
-            if !(x.abs() <= MAX_AMPLITUDE) {
+            if x.is_nan() || x.abs() > MAX_AMPLITUDE {
                 if self.replaced == 0 {
                     self.first_replaced = self.frames + (i / self.info.channels) as u64;
                 }

@@ -56,7 +56,7 @@ pub(super) fn sniff(file: &mut File) -> Result<(Container, u64)> {
         }
         [b'O', b'g', b'g', b'S', ..] => Container::Ogg,
         [0x1A, 0x45, 0xDF, 0xA3, ..] => Container::Matroska,
-        [_, _, _, _, kind @ ..] if MP4_BOXES.iter().any(|name| kind.starts_with(*name)) => Container::Mp4,
+        [_, _, _, _, kind @ ..] if MP4_BOXES.iter().any(|name| kind.starts_with(name)) => Container::Mp4,
         _ => Container::Unknown,
     };
     if found != Container::Unknown {

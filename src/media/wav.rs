@@ -382,7 +382,7 @@ fn tag_name(tag: u16, bits: u16) -> String {
         0x50 => "mp2".into(),
         0x55 => "mp3".into(),
         0xFF | 0x1600 | 0x1610 => "aac".into(),
-        0x160 | 0x161 | 0x162 | 0x163 => "wma".into(),
+        0x160..=0x163 => "wma".into(),
         0x2000 => "ac3".into(),
         0x2001 => "dts".into(),
         other => format!("format 0x{other:04x}"),

@@ -71,7 +71,7 @@ mod tests {
         write_wav(&path, &signal).unwrap();
         let mut reader = hound::WavReader::open(&path).unwrap();
         assert_eq!(reader.spec().sample_rate, 22_050);
-        assert_eq!(reader.samples::<f32>().map(Result::unwrap).collect::<Vec<_>>(), signal.samples);
+        assert_eq!(reader.samples::<f32>().map(|x| x.unwrap()).collect::<Vec<_>>(), signal.samples);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
@@ -82,7 +82,7 @@ mod tests {
         let signal = Signal { samples: vec![0.5, -1.0, 1.0, 9.0, 0.9 / 32768.0], sample_rate: 8_000 };
         write_wav_as(&path, &signal, SampleFormat::S16).unwrap();
         let mut reader = hound::WavReader::open(&path).unwrap();
-        let samples: Vec<i16> = reader.samples::<i16>().map(Result::unwrap).collect();
+        let samples: Vec<i16> = reader.samples::<i16>().map(|x| x.unwrap()).collect();
         assert_eq!(samples, [16384, -32768, 32767, 32767, 1]);
     }
 

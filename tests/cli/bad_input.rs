@@ -122,7 +122,7 @@ fn a_file_that_must_not_be_read_is_an_error() {
     use std::os::unix::fs::PermissionsExt;
     let place = Workplace::new();
     place.wav("secret.wav", 1, &tone(4000));
-    std::fs::set_permissions(place.path("secret.wav"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(place.path("secret.wav"), std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(place.path("secret.wav")).is_ok() {
         eprintln!("skipped: root may read everything");
         return;
