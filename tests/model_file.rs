@@ -106,14 +106,15 @@ fn an_unknown_version_is_named() {
 
 #[test]
 fn an_unknown_field_a_bad_setting_and_doubled_labels_are_errors() {
-    for (edit, expected) in [
-        (Box::new(|h: &mut serde_json::Value| h["wings"] = 2.into()) as Box<dyn FnOnce(&mut _)>, "wings"),
-        (Box::new(|h| h["network"]["hidden_size"] = 1_000_000_000.into()), "hidden_size"),
-        (Box::new(|h| h["features"]["n_fft"] = 1_000_000_000.into()), "n_fft"),
-        (Box::new(|h| h["features"]["sample_rate"] = 0.into()), "sample_rate"),
-        (Box::new(|h| h["labels"] = serde_json::json!(["a", "a"])), "label `a`"),
-        (Box::new(|h| h["labels"] = serde_json::json!([])), "0 labels"),
-    ] {
+    let edits: [(fn(&mut serde_json::Value), &str); 6] = [
+        (|h| h["wings"] = 2.into(), "wings"),
+        (|h| h["network"]["hidden_size"] = 1_000_000_000.into(), "hidden_size"),
+        (|h| h["features"]["n_fft"] = 1_000_000_000.into(), "n_fft"),
+        (|h| h["features"]["sample_rate"] = 0.into(), "sample_rate"),
+        (|h| h["labels"] = serde_json::json!(["a", "a"]), "label `a`"),
+        (|h| h["labels"] = serde_json::json!([]), "0 labels"),
+    ];
+    for (edit, expected) in edits {
         let error = error(&edit_header(edit));
         assert!(error.to_string().contains(expected), "{expected}: {error}");
         assert_eq!(error.kind, ErrorKind::Model);
@@ -133,7 +134,7 @@ fn a_missing_tensor_is_named() {
 #[test]
 fn a_wrong_shape_says_both_shapes() {
     let error = error(&edit_header(|h| h["labels"] = serde_json::json!(["a", "b", "c"])));
-    assert!(error.message.contains("shape [2, 8] where the configuration asks for [3, 8]"), "{error}");
+    assert!(error.message.contains("shape [2] where the configuration asks for [3]"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use percept::nn::cell::CellKind;
+use percept::nn::kernels::Isa;
 use percept::nn::rnn::Rnn;
 use percept::nn::{Network, NetworkConfig, Pooling};
 use serde_json::Value;
@@ -68,19 +69,25 @@ fn outputs_and_gradients_are_those_of_pytorch() {
             Rnn::new(&config, |name| Ok(vars.iter().find(|(n, _)| n == name).unwrap().1.as_tensor().clone()))
                 .unwrap();
         let x = lcg.tensor(&[lengths.len(), FRAMES, INPUT_SIZE]);
-        let result = rnn.forward(&x, &lengths, None).unwrap();
-        assert_close(&result.output, &floats(&case["output"]), 1e-5, &what);
-        assert_close(&result.last, &floats(&case["last"]), 1e-5, &what);
+        let weighting = lcg.tensor(&[lengths.len(), FRAMES, config.num_directions() * HIDDEN_SIZE]);
+        let reference = ("reference", rnn.forward_reference(&x, &lengths, None).unwrap());
+        let fused =
+            Isa::available().map(|isa| (isa.name(), rnn.forward_with(isa, &x, &lengths, None).unwrap()));
+        for (kernel, result) in std::iter::once(reference).chain(fused) {
+            let what = format!("{what}, {kernel}");
+            assert_close(&result.output, &floats(&case["output"]), 1e-5, &what);
+            assert_close(&result.last, &floats(&case["last"]), 1e-5, &what);
 
-        let loss = (&result.output * lcg.tensor(result.output.dims())).unwrap().sum_all().unwrap();
-        let gradients = loss.backward().unwrap();
-        for (name, var) in &vars {
-            let gradient = gradients.get(var).unwrap_or_else(|| panic!("{what}: {name} has no gradient"));
-            let sum = gradient.abs().unwrap().sum_all().unwrap();
-            let expected = case["gradient_sums"][name].as_f64().unwrap() as f32;
-            assert_close(&sum, &[expected], 1e-5, &format!("{what}: gradient of {name}"));
-            if name == "weight_ih_l0" {
-                assert_close(gradient, &floats(&case["gradient_weight_ih_l0"]), 1e-5, &what);
+            let loss = (&result.output * &weighting).unwrap().sum_all().unwrap();
+            let gradients = loss.backward().unwrap();
+            for (name, var) in &vars {
+                let gradient = gradients.get(var).unwrap_or_else(|| panic!("{what}: {name} has no gradient"));
+                let sum = gradient.abs().unwrap().sum_all().unwrap();
+                let expected = case["gradient_sums"][name].as_f64().unwrap() as f32;
+                assert_close(&sum, &[expected], 1e-5, &format!("{what}: gradient of {name}"));
+                if name == "weight_ih_l0" {
+                    assert_close(gradient, &floats(&case["gradient_weight_ih_l0"]), 1e-5, &what);
+                }
             }
         }
     }

@@ -2,8 +2,11 @@
 
 pub mod cell;
 mod dropout;
+mod fused;
 pub mod head;
+pub mod kernels;
 pub mod network;
+mod packing;
 pub mod rnn;
 
 use schemars::JsonSchema;

@@ -1,11 +1,16 @@
-//! Layers x directions over sequences of unequal length, step by step.
+//! Layers x directions over sequences of unequal length: fused, and step by step as the reference.
 
-use candle_core::{Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor, bail};
 use rand_chacha::ChaCha8Rng;
 
 use super::NetworkConfig;
 use super::cell::{CellKind, CellWeights, State};
 use super::dropout::dropout;
+use super::fused::FusedScan;
+use super::kernels::Isa;
+use super::packing::Packing;
 
 /// A stacked, optionally bidirectional recurrent network, equal to `torch.nn.LSTM` / `torch.nn.GRU`
 /// with `batch_first` on packed sequences.
@@ -67,13 +72,94 @@ impl Rnn {
     /// `x [B, T, D]`, of which sequence `b` has `lengths[b]` valid frames.
     ///
     /// With `rng` (training) activations are dropped between layers.
-    pub fn forward(
+    pub fn forward(&self, x: &Tensor, lengths: &[usize], rng: Option<&mut ChaCha8Rng>) -> Result<RnnOutput> {
+        self.forward_with(Isa::best(), x, lengths, rng)
+    }
+
+    /// As [`Rnn::forward`], with a given kernel.
+    pub fn forward_with(
+        &self,
+        isa: Isa,
+        x: &Tensor,
+        lengths: &[usize],
+        mut rng: Option<&mut ChaCha8Rng>,
+    ) -> Result<RnnOutput> {
+        let (batch, frames, dim) = x.dims3()?;
+        check_lengths(lengths, batch, frames)?;
+        let packing = Arc::new(Packing::new(lengths));
+        let index = |rows: Vec<u32>| {
+            let count = rows.len();
+            Tensor::from_vec(rows, count, x.device())
+        };
+        let mut packed =
+            x.reshape((batch * frames, dim))?.index_select(&index(packing.padded_places(frames))?, 0)?;
+        for (layer, directions) in self.layers.iter().enumerate() {
+            if layer > 0
+                && let Some(rng) = rng.as_deref_mut()
+            {
+                packed = dropout(&packed, self.dropout, rng)?;
+            }
+            packed = self.fused_layer(isa, &packed, directions, &packing)?;
+        }
+
+        let width = packed.dim(1)?;
+        let last = (0..width / self.hidden_size)
+            .map(|direction| {
+                let states =
+                    packed.narrow(1, direction * self.hidden_size, self.hidden_size)?.contiguous()?;
+                states.index_select(&index(packing.last_rows(direction == 1))?, 0)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        // A row of zeros behind the others stands for every frame beyond a sequence's end.
+        let zeros = Tensor::zeros((1, width), packed.dtype(), packed.device())?;
+        let padded = Tensor::cat(&[&packed, &zeros], 0)?;
+        let output =
+            padded.index_select(&index(packing.packed_rows(frames))?, 0)?.reshape((batch, frames, width))?;
+        Ok(RnnOutput { output, last: Tensor::cat(&last, 1)? })
+    }
+
+    /// `[N, D]` -> `[N, directions·H]`: the input's products in one matrix product over all frames, then the scan.
+    fn fused_layer(
+        &self,
+        isa: Isa,
+        packed: &Tensor,
+        directions: &[CellWeights],
+        packing: &Arc<Packing>,
+    ) -> Result<Tensor> {
+        let each = |pick: fn(&CellWeights) -> &Tensor| directions.iter().map(pick).collect::<Vec<_>>();
+        let weight_ih = Tensor::cat(&each(|w| &w.weight_ih), 0)?;
+        let bias_ih = Tensor::cat(&each(|w| &w.bias_ih), 0)?;
+        let gx = packed.matmul(&weight_ih.t()?)?.broadcast_add(&bias_ih)?;
+        let recurrent = directions
+            .iter()
+            .map(|w| Tensor::cat(&[&w.weight_hh, &w.bias_hh.unsqueeze(1)?], 1))
+            .collect::<Result<Vec<_>>>()?;
+        let weights = Tensor::stack(&recurrent, 0)?;
+        let states = if self.cell.has_memory() { 2 } else { 1 };
+        let initial = Tensor::zeros(
+            (states * packing.batch(), directions.len() * self.hidden_size),
+            packed.dtype(),
+            packed.device(),
+        )?;
+        let training = gx.track_op() || weights.track_op();
+        let scan = FusedScan::new(self.cell, self.hidden_size, directions.len(), packing, isa, training);
+        let out = if training {
+            gx.apply_op3(&weights, &initial, scan)?
+        } else {
+            gx.apply_op3_no_bwd(&weights, &initial, &scan)?
+        };
+        out.narrow(0, 0, packing.rows())
+    }
+
+    /// The reference: what [`Rnn::forward`] computes, step by step in candle tensors.
+    pub fn forward_reference(
         &self,
         x: &Tensor,
         lengths: &[usize],
         mut rng: Option<&mut ChaCha8Rng>,
     ) -> Result<RnnOutput> {
         let (batch, frames, _) = x.dims3()?;
+        check_lengths(lengths, batch, frames)?;
         let masks = step_masks(lengths, frames, self.hidden_size, x)?;
 
         // One tensor a time step: gradients of slices of one big tensor would each be as big as the whole.
@@ -144,6 +230,13 @@ impl Rnn {
         }
         Ok((outputs, state))
     }
+}
+
+fn check_lengths(lengths: &[usize], batch: usize, frames: usize) -> Result<()> {
+    if lengths.len() != batch || lengths.iter().any(|&length| length == 0 || length > frames) {
+        bail!("lengths {lengths:?} do not fit {batch} sequences of up to {frames} frames");
+    }
+    Ok(())
 }
 
 /// For each step `None` where every sequence still runs, else `[B, H]` with 1 where one does.

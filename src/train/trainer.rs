@@ -412,13 +412,18 @@ impl<'a> Learner<'a> {
         if validation.is_empty() {
             return Ok(None);
         }
+        // Weights that are no variables: nothing is kept for a way back.
+        let weights = self.vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
+        let classes = self.labels.len();
+        let network =
+            Network::new(&self.config.network, self.config.features.num_features(), classes, &weights)?;
         let order = batching::by_length(validation);
         let shards: Vec<(f64, usize)> = order
             .par_chunks(batching::SHARD)
             .map(|shard| {
                 let examples: Vec<&Example> = shard.iter().map(|&i| &validation[i]).collect();
                 let (x, lengths) = batching::pad(&examples)?;
-                let logits = self.network.forward(&x, &lengths, None)?.detach();
+                let logits = network.forward(&x, &lengths, None)?;
                 let loss = self.loss(&logits, &examples, 0.0)?.to_scalar::<f32>()?;
                 Ok((f64::from(loss), count_correct(&logits, &examples)?))
             })

@@ -11,6 +11,8 @@ use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
 
 use super::State;
+use crate::nn::kernels::simd::Simd;
+use crate::nn::kernels::{self, Gates, MAX_GATES, MAX_SAVED, Stepped, Unstepped};
 
 /// `input` and `recurrent` are the two affine products `[B, 3H]`, gates in the order r, z, n.
 pub(super) fn step(input: &Tensor, recurrent: &Tensor, state: &State) -> Result<State> {
@@ -21,4 +23,38 @@ pub(super) fn step(input: &Tensor, recurrent: &Tensor, state: &State) -> Result<
     // (1 - z) * n + z * h, with one product less.
     let h = (&n + (z * (&state.h - &n)?)?)?;
     Ok(State { h, c: None })
+}
+
+/// The same for the fused scan.
+pub(crate) struct Fused;
+
+impl Gates for Fused {
+    const GATES: usize = 3;
+    /// r, z, n, and the recurrent product of n
+    const SAVED: usize = 4;
+    const MEMORY: Option<usize> = None;
+
+    #[inline(always)]
+    unsafe fn forward<V: Simd>(x: &[V; MAX_GATES], a: &[V; MAX_GATES], h: V, c: V) -> Stepped<V> {
+        // SAFETY: no pointers; the caller answers for the instructions.
+        unsafe {
+            let r = kernels::sigmoid(x[0].add(a[0]));
+            let z = kernels::sigmoid(x[1].add(a[1]));
+            let n = kernels::tanh(r.mul_add(a[2], x[2]));
+            Stepped { h: z.mul_add(h.sub(n), n), c, saved: [r, z, n, a[2], c] }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn backward<V: Simd>(saved: &[V; MAX_SAVED], h: V, c: V, dh: V, _dc: V) -> Unstepped<V> {
+        let [r, z, n, a, _] = *saved;
+        // SAFETY: as above.
+        unsafe {
+            let one = V::splat(1.0);
+            let dn = dh.mul(one.sub(z)).mul(one.sub(n.mul(n)));
+            let dz = dh.mul(h.sub(n)).mul(z.mul(one.sub(z)));
+            let dr = dn.mul(a).mul(r.mul(one.sub(r)));
+            Unstepped { dx: [dr, dz, dn, c], da: [dr, dz, dn.mul(r), c], dh: dh.mul(z), dc: c }
+        }
+    }
 }

@@ -10,6 +10,8 @@ use candle_core::{D, Error, Result, Tensor};
 use candle_nn::ops::sigmoid;
 
 use super::State;
+use crate::nn::kernels::simd::Simd;
+use crate::nn::kernels::{self, Gates, MAX_GATES, MAX_SAVED, Stepped, Unstepped};
 
 /// `input` and `recurrent` are the two affine products `[B, 4H]`, gates in the order i, f, g, o.
 pub(super) fn step(input: &Tensor, recurrent: &Tensor, state: &State) -> Result<State> {
@@ -19,4 +21,44 @@ pub(super) fn step(input: &Tensor, recurrent: &Tensor, state: &State) -> Result<
     let c = ((f * c)? + (i * g)?)?;
     let h = (o * c.tanh()?)?;
     Ok(State { h, c: Some(c) })
+}
+
+/// The same for the fused scan.
+pub(crate) struct Fused;
+
+impl Gates for Fused {
+    const GATES: usize = 4;
+    /// i, f, g, o, c'
+    const SAVED: usize = 5;
+    const MEMORY: Option<usize> = Some(4);
+
+    #[inline(always)]
+    unsafe fn forward<V: Simd>(x: &[V; MAX_GATES], a: &[V; MAX_GATES], _h: V, c: V) -> Stepped<V> {
+        // SAFETY: no pointers; the caller answers for the instructions.
+        unsafe {
+            let i = kernels::sigmoid(x[0].add(a[0]));
+            let f = kernels::sigmoid(x[1].add(a[1]));
+            let g = kernels::tanh(x[2].add(a[2]));
+            let o = kernels::sigmoid(x[3].add(a[3]));
+            let c = f.mul_add(c, i.mul(g));
+            Stepped { h: o.mul(kernels::tanh(c)), c, saved: [i, f, g, o, c] }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn backward<V: Simd>(saved: &[V; MAX_SAVED], _h: V, c: V, dh: V, dc: V) -> Unstepped<V> {
+        let [i, f, g, o, c_after] = *saved;
+        // SAFETY: as above.
+        unsafe {
+            let one = V::splat(1.0);
+            let t = kernels::tanh(c_after);
+            let dc = dh.mul(o).mul_add(one.sub(t.mul(t)), dc);
+            let di = dc.mul(g).mul(i.mul(one.sub(i)));
+            let df = dc.mul(c).mul(f.mul(one.sub(f)));
+            let dg = dc.mul(i).mul(one.sub(g.mul(g)));
+            let d_o = dh.mul(t).mul(o.mul(one.sub(o)));
+            let gates = [di, df, dg, d_o];
+            Unstepped { dx: gates, da: gates, dh: V::splat(0.0), dc: dc.mul(f) }
+        }
+    }
 }

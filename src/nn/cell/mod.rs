@@ -2,8 +2,8 @@
 //!
 //! This is the reference: it reads as the formulas do and candle differentiates it.
 
-mod gru;
-mod lstm;
+pub(crate) mod gru;
+pub(crate) mod lstm;
 
 use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
@@ -48,6 +48,14 @@ impl CellKind {
         match self {
             Self::Lstm => 4,
             Self::Gru => 3,
+        }
+    }
+
+    /// Whether the state has a memory cell beside the hidden state.
+    pub fn has_memory(self) -> bool {
+        match self {
+            Self::Lstm => true,
+            Self::Gru => false,
         }
     }
 

@@ -1,0 +1,97 @@
+//! Vectors of AVX2 with FMA, and of AVX-512.
+
+use std::arch::x86_64::*;
+
+use super::simd::Simd;
+
+/// Eight values; needs AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(__m256);
+
+/// Sixteen values; needs AVX-512F.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(__m512);
+
+macro_rules! simd {
+    ($name:ident, $lanes:literal, $rows:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident,
+     $mul:ident, $div:ident, $min:ident, $max:ident, $fma:ident) => {
+        // SAFETY: the trait's contract: the caller's function is compiled for these instructions, the machine has
+        // them, and the pointers are valid.
+        unsafe impl Simd for $name {
+            const LANES: usize = $lanes;
+            const ROWS: usize = $rows;
+
+            #[inline(always)]
+            unsafe fn splat(value: f32) -> Self {
+                Self(unsafe { $set(value) })
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const f32) -> Self {
+                Self(unsafe { $load(from) })
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut f32) {
+                unsafe { $store(to, self.0) }
+            }
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                Self(unsafe { $add(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn sub(self, other: Self) -> Self {
+                Self(unsafe { $sub(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn mul(self, other: Self) -> Self {
+                Self(unsafe { $mul(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn div(self, other: Self) -> Self {
+                Self(unsafe { $div(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn min(self, other: Self) -> Self {
+                Self(unsafe { $min(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn max(self, other: Self) -> Self {
+                Self(unsafe { $max(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
+                Self(unsafe { $fma(self.0, factor.0, term.0) })
+            }
+        }
+    };
+}
+
+simd!(
+    Avx2,
+    8,
+    2,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_sub_ps,
+    _mm256_mul_ps,
+    _mm256_div_ps,
+    _mm256_min_ps,
+    _mm256_max_ps,
+    _mm256_fmadd_ps
+);
+simd!(
+    Avx512,
+    16,
+    6,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_mul_ps,
+    _mm512_div_ps,
+    _mm512_min_ps,
+    _mm512_max_ps,
+    _mm512_fmadd_ps
+);
