@@ -85,7 +85,26 @@ fn text(model: &Model) -> String {
     ];
     let mut text = String::new();
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        let _ = writeln!(text, "{name:<12} {}", one_line(value));
+        let _ = writeln!(text, "{name:<12} {}", wrapped(&one_line(value), 13));
+    }
+    text
+}
+
+/// Breaks a list at its commas where a line would grow longer than a terminal, `indent` columns in.
+fn wrapped(list: &str, indent: usize) -> String {
+    const WIDTH: usize = 100;
+    let mut text = String::new();
+    let mut column = indent;
+    for (i, item) in list.split(", ").enumerate() {
+        let length = item.chars().count() + 2;
+        if i > 0 && column + length > WIDTH {
+            let _ = write!(text, ",\n{:indent$}", "");
+            column = indent;
+        } else if i > 0 {
+            text += ", ";
+        }
+        text += item;
+        column += length;
     }
     text
 }
@@ -104,5 +123,7 @@ fn settings(config: &impl Serialize) -> String {
             other => Some(other.to_string()),
         }
     }
-    serde_json::to_value(config).ok().and_then(|value| plain(&value)).unwrap_or_default()
+    // Through text, because it has the digits of an f32 and no more.
+    let value = serde_json::to_string(config).and_then(|text| serde_json::from_str(&text));
+    value.ok().and_then(|value| plain(&value)).unwrap_or_default()
 }
