@@ -58,20 +58,30 @@ pub(super) fn edit(path: &Path, track_id: u32, audio_track: usize) -> Option<Edi
         let mvhd = reader.find(moov.0, moov.1, b"mvhd")?;
         reader.timescale(mvhd)?
     };
-    let mut position = moov.0;
-    while let Some((name, body, end)) = reader.next(position, moov.1) {
-        if &name == b"trak" && reader.track_id((body, end)) == Some(track_id) {
-            let edts = reader.find(body, end, b"edts")?;
-            let elst = reader.find(edts.0, edts.1, b"elst")?;
-            let mdia = reader.find(body, end, b"mdia")?;
-            let mdhd = reader.find(mdia.0, mdia.1, b"mdhd")?;
-            let timescale = reader.timescale(mdhd)?;
-            let (start, length) = parse_elst(&reader.bytes(elst, 8 + 20 * 64)?)?;
-            return Some(Edit::List { start, timescale, length, movie_timescale });
-        }
-        position = end;
-    }
-    None
+    let trak = reader.track(moov, track_id)?;
+    let elst = reader.find_path(trak, &[b"edts", b"elst"])?;
+    let mdhd = reader.find_path(trak, &[b"mdia", b"mdhd"])?;
+    let timescale = reader.timescale(mdhd)?;
+    let (start, length) = parse_elst(&reader.bytes(elst, 8 + 20 * 64)?)?;
+    Some(Edit::List { start, timescale, length, movie_timescale })
+}
+
+/// Whether the track holds QuickTime's PCM of 24 bits or more in its big-endian form, which is the default:
+/// Symphonia takes it for little-endian, and would give noise.
+pub(super) fn is_big_endian_pcm(path: &Path, track_id: u32) -> bool {
+    let find = || {
+        let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
+        let end = reader.file.metadata().ok()?.len();
+        let moov = reader.find(0, end, b"moov")?;
+        let trak = reader.track(moov, track_id)?;
+        let stsd = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
+        let bytes = reader.bytes(stsd, 4096)?;
+        let wide = [b"in24", b"in32", b"fl32", b"fl64"]
+            .iter()
+            .any(|kind| bytes.get(12..16) == Some(kind.as_slice()));
+        Some(wide && !bytes.windows(6).any(|window| window == b"enda\0\x01"))
+    };
+    find().unwrap_or(false)
 }
 
 /// Start of the first edit that is not empty, and its length when it is the only one.
@@ -117,6 +127,24 @@ impl BoxReader {
         };
         let box_end = position.checked_add(size)?;
         (size >= header && box_end <= end).then_some((name, position + header, box_end))
+    }
+
+    fn find_path(&mut self, mut span: Span, names: &[&[u8; 4]]) -> Option<Span> {
+        for name in names {
+            span = self.find(span.0, span.1, name)?;
+        }
+        Some(span)
+    }
+
+    fn track(&mut self, moov: Span, track_id: u32) -> Option<Span> {
+        let mut position = moov.0;
+        while let Some((name, body, end)) = self.next(position, moov.1) {
+            if &name == b"trak" && self.track_id((body, end)) == Some(track_id) {
+                return Some((body, end));
+            }
+            position = end;
+        }
+        None
     }
 
     fn find(&mut self, mut position: u64, end: u64, wanted: &[u8; 4]) -> Option<Span> {

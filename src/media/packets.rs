@@ -36,7 +36,7 @@ pub(super) fn open(file: File, start: u64, container: Container, path: &Path) ->
             Container::Flac => Box::new(read::FlacReader::try_new(stream, options)?),
             Container::Ogg => Box::new(read::OggReader::try_new(stream, options)?),
             Container::Mp4 => Box::new(read::IsoMp4Reader::try_new(stream, options)?),
-            Container::Matroska => Box::new(read::MkvReader::try_new(stream, options)?),
+            Container::Matroska | Container::WebM => Box::new(read::MkvReader::try_new(stream, options)?),
             Container::Aiff => Box::new(read::AiffReader::try_new(stream, options)?),
             Container::Caf => Box::new(read::CafReader::try_new(stream, options)?),
             Container::MpegAudio => Box::new(read::MpaReader::try_new(stream, options)?),
@@ -142,6 +142,14 @@ impl PacketSource {
         let chosen = audio_track.unwrap_or_else(|| default_track(format.as_ref()));
         let (track, parameters) =
             audio_tracks(format.as_ref()).nth(chosen).ok_or_else(|| no_such_track(chosen, tracks))?;
+        let mut parameters = parameters.clone();
+        if container == Container::Mp4
+            && let Some(big_endian) = big_endian(parameters.codec)
+            && mp4::is_big_endian_pcm(path, track.id)
+        {
+            parameters.codec = big_endian;
+        }
+        let parameters = &parameters;
         let codec = codec_name(parameters.codec);
         let decoder = make_decoder(parameters).map_err(|what| cannot(&what, &codec))?;
         let edit = match container {
@@ -150,7 +158,6 @@ impl PacketSource {
         };
         let pre_skip = opus_head(parameters).map_or(0, |head| head.pre_skip);
         let caf_delay = if container == Container::Caf { u64::from(track.delay.unwrap_or(0)) } else { 0 };
-        let lossless = !matches!(container, Container::Mp4 | Container::Matroska | Container::MpegAudio);
         let mut source = Self {
             track: track.id,
             codec: parameters.codec,
@@ -169,7 +176,7 @@ impl PacketSource {
             due: None,
             losses: Losses::default(),
             unread: (container == Container::Flac).then(|| flac_sound_bytes(path, start)).flatten(),
-            declared: track.num_frames.filter(|_| lossless && parameters.codec == CODEC_ID_FLAC),
+            declared: track.num_frames.filter(|_| container == Container::Flac),
             format,
         };
         let mut first = Step::End;
@@ -207,7 +214,7 @@ impl PacketSource {
             source.take = frames;
         }
         let info = StreamInfo {
-            container: container_label(container, &codec, source.format.as_ref()),
+            container: container_label(container, &codec),
             codec,
             sample_rate: source.sample_rate,
             channels: source.channels,
@@ -421,6 +428,16 @@ fn make_decoder(parameters: &AudioCodecParameters) -> std::result::Result<Decode
         .map(Decoder::Symphonia)
 }
 
+fn big_endian(codec: AudioCodecId) -> Option<AudioCodecId> {
+    match codec {
+        CODEC_ID_PCM_S24LE => Some(CODEC_ID_PCM_S24BE),
+        CODEC_ID_PCM_S32LE => Some(CODEC_ID_PCM_S32BE),
+        CODEC_ID_PCM_F32LE => Some(CODEC_ID_PCM_F32BE),
+        CODEC_ID_PCM_F64LE => Some(CODEC_ID_PCM_F64BE),
+        _ => None,
+    }
+}
+
 fn opus_head(parameters: &AudioCodecParameters) -> Option<opus::Head> {
     let extra = parameters.extra_data.as_deref().filter(|_| parameters.codec == CODEC_ID_OPUS)?;
     opus::Head::parse(extra)
@@ -484,6 +501,7 @@ fn container_name(container: Container) -> &'static str {
         Container::Ogg => "ogg",
         Container::Mp4 => "mp4",
         Container::Matroska => "mkv",
+        Container::WebM => "webm",
         Container::MpegAudio => "mp3",
         Container::Adts => "aac",
         _ => "unknown",
@@ -491,10 +509,9 @@ fn container_name(container: Container) -> &'static str {
 }
 
 /// As `container_name`, where the content makes a difference.
-pub(super) fn container_label(container: Container, codec: &str, format: &dyn FormatReader) -> String {
+pub(super) fn container_label(container: Container, codec: &str) -> String {
     match container {
         Container::MpegAudio if matches!(codec, "mp1" | "mp2") => codec.into(),
-        Container::Matroska if format.format_info().short_name == "webm" => "webm".into(),
         other => container_name(other).into(),
     }
 }

@@ -127,7 +127,7 @@ fn from_tracks(path: &Path, format: &dyn FormatReader, container: Container) -> 
     let mut streams = Vec::new();
     let mut warnings = Vec::new();
     let default = packets::default_track(format);
-    let mut label = packets::container_label(container, "", format);
+    let mut label = packets::container_label(container, "");
     let mut audio_track = 0;
     for (index, track) in format.tracks().iter().enumerate() {
         streams.push(match &track.codec_params {

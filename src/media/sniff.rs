@@ -17,6 +17,8 @@ pub(super) enum Container {
     Ogg,
     Mp4,
     Matroska,
+    /// The part of Matroska that browsers play.
+    WebM,
     /// MPEG audio frames, layers 1 to 3.
     MpegAudio,
     /// AAC in ADTS frames.
@@ -55,7 +57,11 @@ pub(super) fn sniff(file: &mut File) -> Result<(Container, u64)> {
             Container::Foreign("Speex in Ogg (speex)")
         }
         [b'O', b'g', b'g', b'S', ..] => Container::Ogg,
-        [0x1A, 0x45, 0xDF, 0xA3, ..] => Container::Matroska,
+        [0x1A, 0x45, 0xDF, 0xA3, ..] => {
+            // The document type is in the first element.
+            let webm = head[..head.len().min(64)].windows(4).any(|name| name == b"webm");
+            if webm { Container::WebM } else { Container::Matroska }
+        }
         [_, _, _, _, kind @ ..] if MP4_BOXES.iter().any(|name| kind.starts_with(name)) => Container::Mp4,
         _ => Container::Unknown,
     };

@@ -12,7 +12,7 @@ use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder};
 use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration, Timestamp};
 
-use super::limits::{BLOCK_SAMPLES, MAX_CHANNELS, MAX_CHUNKS, MAX_FORMAT_CHUNK};
+use super::limits::{BLOCK_SAMPLES, MAX_CHUNKS, MAX_FORMAT_CHUNK};
 use super::reader::{Step, StreamInfo, check_stream};
 use crate::error::Position;
 use crate::{Error, ErrorKind, Result};
@@ -421,5 +421,3 @@ fn read_at(file: &mut File, position: u64, length: u64) -> std::io::Result<Vec<u
     file.take(length).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
-
-const _: () = assert!(MAX_CHANNELS * 8 < BLOCK_SAMPLES * 4);
