@@ -63,7 +63,7 @@ fn every_way_to_store_a_sample_is_read() {
     assert_eq!(samples(&sized(1, 1, 8_000, 32, &[0, 0, 0, 0x80, 0, 0, 0, 0x40])), [-1.0, 0.5]);
     assert_eq!(samples(&sized(3, 1, 8_000, 32, &1.25f32.to_le_bytes())), [1.25]);
     assert_eq!(samples(&sized(3, 1, 8_000, 64, &(-0.375f64).to_le_bytes())), [-0.375]);
-    // G.711: the smallest and largest steps, as in ITU-T G.191's tables (ffmpeg gives the same for all 256).
+    // G.711: the smallest and largest steps, as in ITU-T G.191's tables (ffmpeg decodes a minute of music to the same).
     assert_eq!(
         samples(&sized(6, 1, 8_000, 8, &[0xD5, 0x55, 0xAA])),
         [8.0 / 32768.0, -8.0 / 32768.0, 32256.0 / 32768.0]
