@@ -225,10 +225,9 @@ fn summary(outcome: &Outcome, path: &Path) -> String {
         outcome.model.num_parameters(),
         duration(outcome.seconds),
     );
-    for (part, evaluation) in [("validation", &outcome.validation), ("test", &outcome.test)] {
-        if let Some(evaluation) = evaluation {
-            text += &format!("\n\n{part}\n{}", evaluation.table());
-        }
+    let measured = outcome.test.as_ref().map(|e| ("test", e));
+    if let Some((part, evaluation)) = measured.or(outcome.validation.as_ref().map(|e| ("validation", e))) {
+        text += &format!("; on the {part} part:\n\n{}", evaluation.table());
     }
     text
 }

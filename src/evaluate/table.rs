@@ -20,7 +20,7 @@ impl Evaluation {
         let mut text = self.summary();
         text.push('\n');
         self.write_classes(&mut text);
-        match self.classes.len() {
+        match self.occurring().len() {
             0..=MAX_MATRIX => self.write_matrix(&mut text),
             _ => self.write_confusions(&mut text),
         }
@@ -49,39 +49,48 @@ impl Evaluation {
     }
 
     fn write_classes(&self, text: &mut String) {
-        let labels = self.shown_labels();
-        let width = width(&labels).max("label".len());
+        let occurring = self.occurring();
+        let width = self.label_width(&occurring).max("label".len());
         let percent = |v: Option<f64>| v.map_or("-".to_string(), |v| format!("{:.1} %", 100.0 * v));
         let _ = writeln!(text, "{:width$}  precision    recall        F1  clips", "label");
-        for (label, class) in labels.iter().zip(&self.classes) {
+        for &k in &occurring {
+            let class = &self.classes[k];
             let _ = writeln!(
                 text,
-                "{label:width$}  {:>9} {:>9} {:>9}  {:>5}",
+                "{:width$}  {:>9} {:>9} {:>9}  {:>5}",
+                self.shown_label(k),
                 percent(class.precision),
                 percent(class.recall),
                 percent(class.f1),
                 class.support
             );
         }
+        let absent = self.classes.len() - occurring.len();
+        if absent > 0 {
+            let _ = writeln!(
+                text,
+                "({absent} more labels of the model occur neither in truth nor in prediction)"
+            );
+        }
     }
 
     fn write_matrix(&self, text: &mut String) {
-        let labels = self.shown_labels();
-        let width = width(&labels);
+        let occurring = self.occurring();
+        let width = self.label_width(&occurring);
         let largest = self.confusion.iter().flatten().max().copied().unwrap_or(0);
         // Columns are numbered, as their labels would not fit above them.
-        let cell = largest.to_string().len().max(labels.len().to_string().len()) + 1;
-        let number = labels.len().to_string().len();
+        let number = occurring.len().to_string().len();
+        let cell = largest.to_string().len().max(number) + 1;
         let _ = writeln!(text, "\nconfusions: a row is what is true, a column what was said");
         let _ = write!(text, "{:indent$}", "", indent = number + 1 + width + 1);
-        for k in 1..=labels.len() {
+        for k in 1..=occurring.len() {
             let _ = write!(text, "{k:>cell$}");
         }
         text.push('\n');
-        for (k, (label, row)) in labels.iter().zip(&self.confusion).enumerate() {
-            let _ = write!(text, "{:>number$} {label:width$} ", k + 1);
-            for &n in row {
-                match n {
+        for (row, &truth) in occurring.iter().enumerate() {
+            let _ = write!(text, "{:>number$} {:width$} ", row + 1, self.shown_label(truth));
+            for &said in &occurring {
+                match self.confusion[truth][said] {
                     0 => _ = write!(text, "{:>cell$}", "."),
                     n => _ = write!(text, "{n:>cell$}"),
                 }
@@ -125,13 +134,18 @@ impl Evaluation {
         }
     }
 
-    fn shown_labels(&self) -> Vec<String> {
-        self.classes.iter().map(|class| shorten(&one_line(&class.label))).collect()
+    /// The labels that occur in truth or prediction: a model may know many more than a data set has.
+    fn occurring(&self) -> Vec<usize> {
+        (0..self.classes.len()).filter(|&k| self.classes[k].f1.is_some()).collect()
     }
-}
 
-fn width(labels: &[String]) -> usize {
-    labels.iter().map(|label| label.chars().count()).max().unwrap_or(0)
+    fn shown_label(&self, k: usize) -> String {
+        shorten(&one_line(&self.classes[k].label))
+    }
+
+    fn label_width(&self, labels: &[usize]) -> usize {
+        labels.iter().map(|&k| self.shown_label(k).chars().count()).max().unwrap_or(0)
+    }
 }
 
 fn shorten(label: &str) -> String {
@@ -160,16 +174,15 @@ accuracy   75.0 % [30.1, 95.4] (95% interval): 3 of 4 clips are right
 chance     75.0 %, by always saying the commonest label
 macro F1   73.3 %
 
-label    precision    recall        F1  clips
-cat        100.0 %    66.7 %    80.0 %      3
-dog         50.0 %   100.0 %    66.7 %      1
-unheard          -         -         -      0
+label  precision    recall        F1  clips
+cat      100.0 %    66.7 %    80.0 %      3
+dog       50.0 %   100.0 %    66.7 %      1
+(1 more labels of the model occur neither in truth nor in prediction)
 
 confusions: a row is what is true, a column what was said
-           1 2 3
-1 cat      2 1 .
-2 dog      . 1 .
-3 unheard  . . .
+       1 2
+1 cat  2 1
+2 dog  . 1
 
 1 files could not be read and count nowhere
   x.wav: holds nothing

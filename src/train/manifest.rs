@@ -196,7 +196,7 @@ impl Columns {
             find(name).ok_or_else(|| {
                 let names: Vec<&str> = header.iter().map(String::as_str).collect();
                 let near = suggestion(name, &names);
-                let near = if near.starts_with("did") { format!(" {near}") } else { String::new() };
+                let near = if near.starts_with("did") { format!("; {near}") } else { String::new() };
                 wrong(format!(
                     "has no column \"{name}\"; its columns are {}: name one with --{setting}{near}",
                     names.join(", ")

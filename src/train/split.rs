@@ -29,6 +29,13 @@ pub struct Parts {
 /// # Errors
 /// A group in two parts of the data's own split; a label without a training clip; fewer than two labels.
 pub fn split(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
+    deal(dataset, config, seed).map_err(|e| match config.directory.as_ref().or(config.manifest.as_ref()) {
+        Some(source) => e.with_path(source),
+        None => e,
+    })
+}
+
+fn deal(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
     if dataset.labels.len() < 2 {
         let message = format!(
             "all clips have the label \"{}\"; at least two labels are due",
