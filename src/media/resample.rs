@@ -8,7 +8,7 @@ use rubato::{Fft, FixedSync, Resampler};
 
 use crate::{Error, ErrorKind, Result};
 
-/// Frames per call of the resampler: 0.1 ms to set up, and half a block of delay, which is trimmed.
+/// Least frames per call of the resampler: 0.1 ms to set up, and half a block of delay, which is trimmed.
 const CHUNK: usize = 1024;
 /// Resamplers kept per thread; a data set has few rates.
 const CACHED: usize = 8;
@@ -41,7 +41,7 @@ pub fn resample(samples: Vec<f32>, from: u32, to: u32) -> Result<Vec<f32>> {
         let resampler = match cache.entry((from, to)) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => entry.insert(
-                Fft::new(from as usize, to as usize, CHUNK, 1, FixedSync::Both)
+                Fft::new(from as usize, to as usize, chunk_size(from, to), 1, FixedSync::Both)
                     .map_err(|e| failed(e.to_string()))?,
             ),
         };
@@ -53,6 +53,17 @@ pub fn resample(samples: Vec<f32>, from: u32, to: u32) -> Result<Vec<f32>> {
         output.resize(resampled_len(length, from, to), 0.0);
         Ok(output)
     })
+}
+
+/// At least [`CHUNK`] frames of input, an even number of the smallest blocks that both rates divide into. rubato
+/// trims `floor(n / 2)` frames of delay: from an odd `n` the sound would come half a sample off its time.
+fn chunk_size(from: u32, to: u32) -> usize {
+    let (mut gcd, mut rest) = (from, to);
+    while rest > 0 {
+        (gcd, rest) = (rest, gcd % rest);
+    }
+    let pair = 2 * (from / gcd.max(1)).max(1) as usize;
+    CHUNK.next_multiple_of(pair)
 }
 
 #[cfg(test)]
