@@ -106,7 +106,8 @@ fn an_unknown_version_is_named() {
 
 #[test]
 fn an_unknown_field_a_bad_setting_and_doubled_labels_are_errors() {
-    let edits: [(fn(&mut serde_json::Value), &str); 6] = [
+    type Edit = fn(&mut serde_json::Value);
+    let edits: [(Edit, &str); 6] = [
         (|h| h["wings"] = 2.into(), "wings"),
         (|h| h["network"]["hidden_size"] = 1_000_000_000.into(), "hidden_size"),
         (|h| h["features"]["n_fft"] = 1_000_000_000.into(), "n_fft"),

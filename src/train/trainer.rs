@@ -49,7 +49,8 @@ pub fn train(
     for message in dataset.messages.iter().chain(&parts.messages) {
         on_event(Event::Message(message.clone()));
     }
-    for warning in config.features.warnings().into_iter().chain(config.augment.skipped_for(&config.features)) {
+    for warning in config.features.warnings().into_iter().chain(config.augment.skipped_for(&config.features))
+    {
         on_event(Event::Warning(warning));
     }
 

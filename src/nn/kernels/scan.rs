@@ -4,6 +4,11 @@
 //! their rows lie side by side. Each sum runs over `k` in one order, whatever the batch: a sequence's numbers do not
 //! depend on its neighbours.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "gates and rows index several arrays at once, with constant bounds"
+)]
+
 use std::marker::PhantomData;
 
 use super::pack::{BACKWARD_VECTORS, PackedBackward, PackedForward};
