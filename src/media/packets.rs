@@ -281,6 +281,9 @@ impl PacketSource {
         };
         self.note_gap(&packet);
         let decoded = self.decode(&packet);
+        if let (CODEC_ID_OPUS, Ok((_, channels))) = (self.codec, &decoded) {
+            to_wav_order(&mut self.held, *channels);
+        }
         // A packet that is larger than its samples would be as they are has swallowed frames that Symphonia
         // did not take for such.
         if let Some(unread) = &mut self.unread {
@@ -426,6 +429,26 @@ fn make_decoder(parameters: &AudioCodecParameters) -> std::result::Result<Decode
     let options = AudioDecoderOptions::default();
     guarded(|| symphonia::default::get_codecs().make_audio_decoder(parameters, &options))
         .map(Decoder::Symphonia)
+}
+
+/// Puts the channels of surround frames from the order of Opus (front left, centre, front right, ...)
+/// into that of WAV and all others here (front left, front right, centre, subwoofer, back, side).
+fn to_wav_order(interleaved: &mut [f32], channels: usize) {
+    let order: &[usize] = match channels {
+        3 => &[0, 2, 1],
+        5 => &[0, 2, 1, 3, 4],
+        6 => &[0, 2, 1, 5, 3, 4],
+        7 => &[0, 2, 1, 6, 5, 3, 4],
+        8 => &[0, 2, 1, 7, 5, 6, 3, 4],
+        _ => return,
+    };
+    let mut frame = [0.0; 8];
+    for out in interleaved.chunks_exact_mut(channels) {
+        frame[..channels].copy_from_slice(out);
+        for (x, &from) in out.iter_mut().zip(order) {
+            *x = frame[from];
+        }
+    }
 }
 
 fn big_endian(codec: AudioCodecId) -> Option<AudioCodecId> {
