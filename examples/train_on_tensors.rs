@@ -16,12 +16,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
     let network = Network::new(&config, x.dim(2)?, 2, &weights)?;
 
-    let params = ParamsAdamW { lr: 0.01, ..ParamsAdamW::default() };
+    let params = ParamsAdamW { lr: 0.03, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(vars.values().cloned().collect(), params)?;
-    for epoch in 1..=30 {
+    for epoch in 1..=60 {
         let loss = cross_entropy(&network.forward(&x, &lengths, None)?, &labels)?;
         optimizer.backward_step(&loss)?;
-        if epoch % 5 == 0 {
+        if epoch % 10 == 0 {
             let predicted = network.forward(&x, &lengths, None)?.argmax(1)?;
             let correct = predicted.eq(&labels)?.to_vec1::<u8>()?.iter().filter(|&&same| same == 1).count();
             println!("epoch {epoch:2}  loss {:.4}  correct {correct}/256", loss.to_scalar::<f32>()?);
