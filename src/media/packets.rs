@@ -426,6 +426,10 @@ fn make_decoder(parameters: &AudioCodecParameters) -> std::result::Result<Decode
             .map(|decoder| Decoder::Opus(Box::new(decoder)))
             .ok_or(Failure::Symphonia(SymphoniaError::Unsupported("opus channel mapping")));
     }
+    // Symphonia 0.6.1 undoes several coupling steps in the wrong order: its surround sound is wrong, not only shuffled.
+    if parameters.codec == CODEC_ID_VORBIS && parameters.channels.as_ref().is_some_and(|c| c.count() > 2) {
+        return Err(Failure::Symphonia(SymphoniaError::Unsupported("vorbis of more than 2 channels")));
+    }
     let options = AudioDecoderOptions::default();
     guarded(|| symphonia::default::get_codecs().make_audio_decoder(parameters, &options))
         .map(Decoder::Symphonia)
