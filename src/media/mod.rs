@@ -10,6 +10,7 @@ pub mod probe;
 mod reader;
 mod resample;
 mod sniff;
+mod source;
 mod wav;
 mod write;
 

@@ -1,7 +1,6 @@
 //! Containers and packet codecs through Symphonia, with Opus packets handed to `opus`.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -10,13 +9,14 @@ use symphonia::core::codecs::audio::well_known::*;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream};
+use symphonia::core::io::MediaSourceStream;
 use symphonia::core::packet::Packet;
 use symphonia::default::formats as read;
 
-use super::limits::{BLOCK_SAMPLES, MAX_CHUNKS, MAX_GAP_SECONDS, MAX_TRACKS, MAX_TRAILING_TAG};
+use super::limits::{BLOCK_SAMPLES, MAX_GAP_SECONDS, MAX_TRACKS, MAX_TRAILING_TAG};
 use super::reader::{Step, StreamInfo, check_stream, no_such_track, place};
 use super::sniff::Container;
+use super::source::{OffsetFile, flac_sound_bytes, without_tags};
 use super::{mp4, opus};
 use crate::{Error, ErrorKind, Result};
 
@@ -565,111 +565,4 @@ pub(super) fn codec_name(id: AudioCodecId) -> String {
         },
     };
     name.into()
-}
-
-/// Where the frames of a FLAC file start, and its `STREAMINFO` block.
-fn flac_layout(file: &mut File, start: u64) -> std::io::Result<Option<(Vec<u8>, u64)>> {
-    let length = file.metadata()?.len();
-    let mut position = start + 4;
-    let mut info = None;
-    let mut behind_info = position;
-    for _ in 0..MAX_CHUNKS {
-        let mut head = [0; 4];
-        file.seek(SeekFrom::Start(position))?;
-        if position + 4 > length || file.read_exact(&mut head).is_err() {
-            break;
-        }
-        let [kind, a, b, c] = head;
-        let size = u32::from_be_bytes([0, a, b, c]);
-        position += 4 + u64::from(size);
-        if kind & 0x7F == 0 && size == FLAC_INFO_BYTES && info.is_none() {
-            let mut bytes = vec![0; FLAC_INFO_BYTES as usize];
-            file.read_exact(&mut bytes)?;
-            (info, behind_info) = (Some(bytes), position);
-        }
-        if kind & 0x80 != 0 && position <= length {
-            return Ok(info.map(|info| (info, position)));
-        }
-    }
-    // A block has a wrong size: the frames are somewhere behind the one block that is needed.
-    Ok(info.map(|info| (info, behind_info)))
-}
-
-const FLAC_INFO_BYTES: u32 = 34;
-
-/// A FLAC file as if it had no tags, pictures or cue sheets: damage in those is no reason to refuse the sound.
-fn without_tags(mut file: File, start: u64) -> std::io::Result<OffsetFile> {
-    Ok(match flac_layout(&mut file, start)? {
-        Some((info, frames)) => {
-            let head = [b"fLaC\x80\0\0\x22".as_slice(), &info].concat();
-            OffsetFile::new(file, head, frames)?
-        }
-        None => OffsetFile::new(file, Vec::new(), start)?,
-    })
-}
-
-/// Bytes of all frames of a FLAC file, and any trailing tags.
-fn flac_sound_bytes(path: &Path, start: u64) -> Option<u64> {
-    let mut file = File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    flac_layout(&mut file, start).ok()?.and_then(|(_, frames)| length.checked_sub(frames))
-}
-
-/// A file from some byte on, behind a head of our own: what stands before the container does not shift its
-/// offsets.
-struct OffsetFile {
-    head: Vec<u8>,
-    file: File,
-    start: u64,
-    length: u64,
-    position: u64,
-}
-
-impl OffsetFile {
-    fn new(file: File, head: Vec<u8>, start: u64) -> std::io::Result<Self> {
-        let length = file.metadata()?.len().saturating_sub(start) + head.len() as u64;
-        let mut this = Self { head, file, start, length, position: 0 };
-        this.seek(SeekFrom::Start(0))?;
-        Ok(this)
-    }
-}
-
-impl Read for OffsetFile {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let head = self.head.get(self.position as usize..).unwrap_or_default();
-        let read = if head.is_empty() {
-            self.file.read(buffer)?
-        } else {
-            let length = head.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&head[..length]);
-            length
-        };
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
-impl Seek for OffsetFile {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(n) => Some(n),
-            SeekFrom::End(n) => self.length.checked_add_signed(n),
-            SeekFrom::Current(n) => self.position.checked_add_signed(n),
-        };
-        let position = position.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
-        let in_file = position.saturating_sub(self.head.len() as u64).saturating_add(self.start);
-        self.file.seek(SeekFrom::Start(in_file))?;
-        self.position = position;
-        Ok(position)
-    }
-}
-
-impl MediaSource for OffsetFile {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.length)
-    }
 }
