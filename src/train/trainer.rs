@@ -1,6 +1,7 @@
 //! The training loop.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -84,7 +85,7 @@ pub fn train(
             seed: config.training.seed,
             split: part_sizes(&parts),
             metrics: BTreeMap::new(),
-            config: config.to_toml()?,
+            config: without_folders(config).to_toml()?,
             notes: config.training.notes.clone(),
         },
     };
@@ -203,6 +204,15 @@ fn missing_label<'a>(dataset: &'a Dataset, train: &[usize]) -> Option<&'a str> {
     let mut counts = vec![0usize; dataset.labels.len()];
     train.iter().for_each(|&index| counts[dataset.items[index].label] += 1);
     counts.iter().position(|&count| count == 0).map(|label| dataset.labels[label].as_str())
+}
+
+/// Where the data lies on this machine is nobody's business, and the same training gives the same model anywhere.
+fn without_folders(config: &TrainConfig) -> TrainConfig {
+    let mut config = config.clone();
+    for path in [&mut config.data.directory, &mut config.data.manifest].into_iter().flatten() {
+        *path = path.file_name().map(PathBuf::from).unwrap_or_default();
+    }
+    config
 }
 
 fn part_sizes(parts: &Parts) -> BTreeMap<String, usize> {
