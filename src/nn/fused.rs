@@ -4,55 +4,31 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::cell::{CellKind, gru, lstm};
-use super::kernels::{self, Backward, Columns, Forward, Gates, Isa, PackedBackward, PackedForward};
+use super::cell::{CellKind, with_gates};
+use super::kernels::{
+    self, Backward, Columns, Forward, Gates, Isa, Operands, PackedWeights, Parameters, Peepholes,
+    SecondWeights,
+};
 use super::packing::Packing;
 
 /// The scan of one layer over a packed batch.
 ///
-/// `gx [N, D·G·H]` (the input's products with their bias, directions side by side), `weights [D, G·H, H + 1]` (the
-/// recurrent weights and, as last column, their bias) and `initial [S·B, D·H]` (`B` rows of h, for an LSTM then `B`
-/// of c, by rank) give `[N + M, D·H]`: `N` rows of h and, for an LSTM, `M = B` rows of the last c.
+/// `gx [N, D·G·H]` (the input's products with their bias, directions side by side), `weights [D, P]` (each
+/// direction's recurrent [`Parameters`]) and `initial [S·B, D·H]` (`B` rows of h, for a cell with a memory then `B`
+/// of c, by rank) give `[N + M, D·H]`: `N` rows of h and, for a cell with a memory, `M = B` rows of the last c.
 ///
 /// A new value for each forward pass: it keeps what the way back needs.
 pub(super) struct FusedScan {
-    cell: CellKind,
-    hidden: usize,
-    directions: usize,
-    packing: Arc<Packing>,
-    isa: Isa,
-    /// For each direction what its steps keep, if the way back is to be gone.
-    saved: Option<Mutex<Vec<Vec<f32>>>>,
-}
-
-/// What both ways need to know of the tensors.
-struct Sizes {
-    rows: usize,
-    gates: usize,
-    width: usize,
+    pub cell: CellKind,
+    pub hidden: usize,
+    pub directions: usize,
+    pub packing: Arc<Packing>,
+    pub isa: Isa,
+    /// For each direction what its steps keep; nothing where the way back will not be gone.
+    pub saved: Option<Mutex<Vec<Vec<f32>>>>,
 }
 
 impl FusedScan {
-    pub fn new(
-        cell: CellKind,
-        hidden: usize,
-        directions: usize,
-        packing: &Arc<Packing>,
-        isa: Isa,
-        training: bool,
-    ) -> Self {
-        let saved = training.then(|| Mutex::new(Vec::new()));
-        Self { cell, hidden, directions, packing: packing.clone(), isa, saved }
-    }
-
-    fn sizes(&self) -> Sizes {
-        Sizes {
-            rows: self.packing.rows(),
-            gates: self.cell.num_gates() * self.hidden,
-            width: self.directions * self.hidden,
-        }
-    }
-
     /// Rows of `out` and of `initial`.
     fn state_rows(&self) -> (usize, usize) {
         let batch = self.packing.batch();
@@ -60,46 +36,61 @@ impl FusedScan {
         (self.packing.rows() + memory, batch + memory)
     }
 
-    fn forward<C: Gates>(&self, gx: &[f32], weights: &[f32], initial: &[f32]) -> Vec<f32> {
-        let Sizes { rows, gates, width } = self.sizes();
-        let mut out = vec![0f32; self.state_rows().0 * width];
-        let mut saved: Vec<Vec<f32>> = match self.saved {
-            Some(_) => vec![vec![0f32; rows * C::SAVED * self.hidden]; self.directions],
-            None => Vec::new(),
-        };
-        let one = |direction: usize, out: Columns, saved: Option<&mut [f32]>| {
-            let weights = &weights[direction * gates * (self.hidden + 1)..][..gates * (self.hidden + 1)];
-            let bias: Vec<f32> = weights.chunks_exact(self.hidden + 1).map(|row| row[self.hidden]).collect();
-            let packed = PackedForward::new(self.isa, weights, self.hidden + 1, self.hidden, C::GATES);
-            kernels::forward::<C>(
-                self.isa,
-                Forward {
-                    packing: &self.packing,
-                    hidden: self.hidden,
-                    reverse: direction == 1,
-                    weights: &packed,
-                    bias: &bias,
-                    gx: Columns::read(gx, self.directions * gates, direction * gates, gates),
-                    initial: Columns::read(initial, width, direction * self.hidden, self.hidden),
-                    out,
-                    saved,
-                },
-            );
-        };
-        let columns = Columns::split(&mut out, width, self.directions);
-        let mut saved_parts = saved.iter_mut().map(|s| &mut s[..]);
-        let (first_saved, second_saved) = (saved_parts.next(), saved_parts.next());
-        match columns[..] {
-            [only] => one(0, only, first_saved),
-            [ahead, back] => {
-                rayon::join(|| one(0, ahead, first_saved), || one(1, back, second_saved));
+    fn width(&self) -> usize {
+        self.directions * self.hidden
+    }
+
+    /// This direction's columns of a matrix of states.
+    fn states<'a>(&self, matrix: &'a [f32], direction: usize) -> Columns<'a> {
+        Columns::read(matrix, self.width(), direction * self.hidden, self.hidden)
+    }
+
+    /// Runs both directions side by side.
+    fn each_direction<T: Send>(&self, parts: Vec<T>, run: impl Fn(usize, T) + Sync) {
+        let mut parts = parts.into_iter();
+        match (parts.next(), parts.next()) {
+            (Some(ahead), Some(back)) => {
+                rayon::join(|| run(0, ahead), || run(1, back));
             }
-            _ => unreachable!("a layer has one or two directions"),
+            (Some(only), None) => run(0, only),
+            (None, _) => {}
         }
+    }
+
+    fn forward<C: Gates>(&self, gx: &[f32], weights: &[f32], initial: &[f32]) -> Result<Vec<f32>> {
+        let (hidden, gates) = (self.hidden, C::GATES * self.hidden);
+        let parameters = Parameters::len::<C>(hidden);
+        let rows = self.packing.rows();
+        let fits = gx.len() == rows * self.directions * gates
+            && weights.len() == self.directions * parameters
+            && initial.len() == self.state_rows().1 * self.width();
+        if !fits {
+            bail!("the tensors of a scan do not fit each other");
+        }
+        let mut out = vec![0f32; self.state_rows().0 * self.width()];
+        let kept = if self.saved.is_some() { rows * C::SAVED * hidden } else { 0 };
+        let mut saved = vec![vec![0f32; kept]; self.directions];
+        let parts =
+            Columns::split(&mut out, self.width(), self.directions).into_iter().zip(&mut saved).collect();
+        self.each_direction(parts, |direction, (out, saved)| {
+            let values = &weights[direction * parameters..][..parameters];
+            let packed = PackedWeights::forward::<C>(self.isa, Parameters::new::<C>(values, hidden), hidden);
+            let args = Forward {
+                packing: &self.packing,
+                hidden,
+                reverse: direction == 1,
+                weights: &packed,
+                gx: Columns::read(gx, self.directions * gates, direction * gates, gates),
+                initial: self.states(initial, direction),
+                out,
+                saved: self.saved.is_some().then_some(saved),
+            };
+            kernels::forward::<C>(self.isa, args);
+        });
         if let Some(keep) = &self.saved {
             *keep.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = saved;
         }
-        out
+        Ok(out)
     }
 
     /// Gradients of `gx`, `weights` and `initial`.
@@ -109,76 +100,111 @@ impl FusedScan {
         initial: &[f32],
         out: &[f32],
         dout: &[f32],
-    ) -> Result<(Vec<f32>, Vec<f32>, Vec<f32>)> {
-        let Sizes { rows, gates, width } = self.sizes();
-        let saved = match &self.saved {
-            Some(saved) => std::mem::take(&mut *saved.lock().unwrap_or_else(|p| p.into_inner())),
-            None => bail!("a scan for inference has no way back"),
-        };
+    ) -> Result<[Vec<f32>; 3]> {
+        let (hidden, gates) = (self.hidden, C::GATES * self.hidden);
+        let (rows, parameters) = (self.packing.rows(), Parameters::len::<C>(hidden));
+        let Some(saved) = &self.saved else { bail!("a scan for inference has no way back") };
+        let saved = std::mem::take(&mut *saved.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         if saved.len() != self.directions {
             bail!("a scan's way back can be gone once");
         }
-        let row = self.hidden + 1;
         let mut dgx = vec![0f32; rows * self.directions * gates];
-        let mut dweights = vec![0f32; self.directions * gates * row];
-        let mut dinitial = vec![0f32; self.state_rows().1 * width];
-        let one = |direction: usize, dgx: Columns, dinitial: Columns, dweights: &mut [f32]| {
-            let weights = &weights[direction * gates * row..][..gates * row];
-            let packed = PackedBackward::new(self.isa, weights, row, self.hidden, C::GATES);
-            let (mut da, mut h_before) = (vec![0f32; rows * gates], vec![0f32; rows * self.hidden]);
-            let column = direction * self.hidden;
-            kernels::backward::<C>(
-                self.isa,
-                Backward {
-                    packing: &self.packing,
-                    hidden: self.hidden,
-                    reverse: direction == 1,
-                    weights: &packed,
-                    initial: Columns::read(initial, width, column, self.hidden),
-                    out: Columns::read(out, width, column, self.hidden),
-                    saved: &saved[direction],
-                    dout: Columns::read(dout, width, column, self.hidden),
-                    dgx,
-                    da: &mut da,
-                    h_before: &mut h_before,
-                    dinitial,
-                },
-            );
-            weight_gradient(&da, &h_before, gates, self.hidden, dweights);
-        };
-        let (dgx_columns, dinitial_columns) = (
-            Columns::split(&mut dgx, self.directions * gates, self.directions),
-            Columns::split(&mut dinitial, width, self.directions),
-        );
-        let (first, second) = dweights.split_at_mut(gates * row);
-        match (&dgx_columns[..], &dinitial_columns[..]) {
-            (&[x], &[i]) => one(0, x, i, first),
-            (&[x0, x1], &[i0, i1]) => {
-                rayon::join(|| one(0, x0, i0, first), || one(1, x1, i1, second));
-            }
-            _ => unreachable!("a layer has one or two directions"),
-        }
-        Ok((dgx, dweights, dinitial))
+        let mut dweights = vec![0f32; self.directions * parameters];
+        let mut dinitial = vec![0f32; self.state_rows().1 * self.width()];
+        let parts = Columns::split(&mut dgx, self.directions * gates, self.directions)
+            .into_iter()
+            .zip(Columns::split(&mut dinitial, self.width(), self.directions))
+            .zip(dweights.chunks_exact_mut(parameters))
+            .collect();
+        self.each_direction(parts, |direction, ((dgx, dinitial), dweights)| {
+            let values = &weights[direction * parameters..][..parameters];
+            let packed = PackedWeights::backward::<C>(self.isa, Parameters::new::<C>(values, hidden), hidden);
+            let mut da = vec![0f32; rows * gates];
+            let mut operands = Operands::new::<C>(rows, hidden);
+            let args = Backward {
+                packing: &self.packing,
+                hidden,
+                reverse: direction == 1,
+                weights: &packed,
+                initial: self.states(initial, direction),
+                out: self.states(out, direction),
+                saved: &saved[direction],
+                dout: self.states(dout, direction),
+                dgx,
+                da: &mut da,
+                operands: &mut operands,
+                dinitial,
+            };
+            kernels::backward::<C>(self.isa, args);
+            weight_gradient::<C>(&da, &operands, hidden, dweights);
+        });
+        Ok([dgx, dweights, dinitial])
     }
 }
 
-/// `daᵀ · h_before` and, as last column, the sums of `da`: the gradient of the recurrent weights and their bias.
-fn weight_gradient(da: &[f32], h_before: &[f32], gates: usize, hidden: usize, to: &mut [f32]) {
-    let rows = h_before.len() / hidden;
-    // SAFETY: the sizes and strides are those of the slices: [gates, rows] · [rows, hidden] -> [gates, hidden + 1].
+/// The gradient of a direction's [`Parameters`], from that of the products and what they multiplied.
+fn weight_gradient<C: Gates>(da: &[f32], operands: &Operands, hidden: usize, to: &mut [f32]) {
+    let square = hidden * hidden;
+    let (weight, rest) = to.split_at_mut(C::GATES * square);
+    let (bias, peephole) = rest.split_at_mut(C::GATES * hidden);
+    let stride = C::GATES * hidden;
+    let product = |gates: std::ops::Range<usize>, operand: &[f32], to: &mut [f32]| {
+        let da = &da[(gates.start * hidden).min(da.len())..];
+        transposed_product(da, stride, gates.len() * hidden, operand, hidden, to);
+    };
+    product(0..C::FIRST, &operands.h, &mut weight[..C::FIRST * square]);
+    for row in da.chunks_exact(stride) {
+        bias.iter_mut().zip(row).for_each(|(to, d)| *to += d);
+    }
+    if let Some(gate) = C::SECOND {
+        let to = match C::SECOND_WEIGHTS {
+            SecondWeights::Recurrent => &mut weight[gate * square..][..square],
+            SecondWeights::Peephole => &mut peephole[2 * square..],
+        };
+        product(gate..gate + 1, &operands.mid, to);
+    }
+    match C::PEEPHOLES {
+        Peepholes::None => {}
+        Peepholes::Full => product(0..2, &operands.c, &mut peephole[..2 * square]),
+        Peepholes::Diagonal => {
+            // Gates i and f see c before the step, o sees c after it; o is the last of the four.
+            for (gate, block, operand) in [(0, 0, &operands.c), (1, 1, &operands.c), (3, 2, &operands.mid)] {
+                let to = &mut peephole[block * hidden..][..hidden];
+                for (da, c) in da.chunks_exact(stride).zip(operand.chunks_exact(hidden)) {
+                    let da = &da[gate * hidden..][..hidden];
+                    to.iter_mut().zip(da).zip(c).for_each(|((to, d), c)| *to += d * c);
+                }
+            }
+        }
+    }
+}
+
+/// `to [columns, H] = daᵀ · operand`, of the first `columns` columns of `da` (rows of `stride` values).
+fn transposed_product(
+    da: &[f32],
+    stride: usize,
+    columns: usize,
+    operand: &[f32],
+    hidden: usize,
+    to: &mut [f32],
+) {
+    let rows = operand.len() / hidden;
+    assert!(rows == 0 || da.len() >= (rows - 1) * stride + columns);
+    assert_eq!(to.len(), columns * hidden);
+    // SAFETY: sizes and strides are inside the slices, as checked.
     unsafe {
         gemm::gemm(
-            gates,
+            columns,
             hidden,
             rows,
             to.as_mut_ptr(),
             1,
-            (hidden + 1) as isize,
+            hidden as isize,
             false,
             da.as_ptr(),
-            gates as isize,
+            stride as isize,
             1,
-            h_before.as_ptr(),
+            operand.as_ptr(),
             1,
             hidden as isize,
             0.0,
@@ -188,11 +214,6 @@ fn weight_gradient(da: &[f32], h_before: &[f32], gates: usize, hidden: usize, to
             false,
             gemm::Parallelism::None,
         );
-    }
-    for row in da.chunks_exact(gates) {
-        for (to, value) in to.chunks_exact_mut(hidden + 1).zip(row) {
-            to[hidden] += value;
-        }
     }
 }
 
@@ -220,18 +241,8 @@ impl CustomOp3 for FusedScan {
         let gx = contiguous(gx, gx_layout)?;
         let weights = contiguous(weights, weights_layout)?;
         let initial = contiguous(initial, initial_layout)?;
-        let Sizes { rows, gates, width } = self.sizes();
-        let fits = gx.len() == rows * self.directions * gates
-            && weights.len() == self.directions * gates * (self.hidden + 1)
-            && initial.len() == self.state_rows().1 * width;
-        if !fits {
-            bail!("the tensors of a scan do not fit each other");
-        }
-        let out = match self.cell {
-            CellKind::Lstm => self.forward::<lstm::Fused>(gx, weights, initial),
-            CellKind::Gru => self.forward::<gru::Fused>(gx, weights, initial),
-        };
-        Ok((CpuStorage::F32(out), Shape::from((self.state_rows().0, width))))
+        let out = with_gates!(self.cell, C => self.forward::<C>(gx, weights, initial))?;
+        Ok((CpuStorage::F32(out), Shape::from((self.state_rows().0, self.width()))))
     }
 
     fn bwd(
@@ -244,10 +255,7 @@ impl CustomOp3 for FusedScan {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let values = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
         let (w, i, o, d) = (values(weights)?, values(initial)?, values(out)?, values(dout)?);
-        let (dgx, dweights, dinitial) = match self.cell {
-            CellKind::Lstm => self.backward::<lstm::Fused>(&w, &i, &o, &d)?,
-            CellKind::Gru => self.backward::<gru::Fused>(&w, &i, &o, &d)?,
-        };
+        let [dgx, dweights, dinitial] = with_gates!(self.cell, C => self.backward::<C>(&w, &i, &o, &d))?;
         let tensor = |data, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device()).map(Some);
         Ok((tensor(dgx, gx)?, tensor(dweights, weights)?, tensor(dinitial, initial)?))
     }

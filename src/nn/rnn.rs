@@ -45,6 +45,10 @@ impl Rnn {
                     weight_hh: weight(&format!("weight_hh_l{layer}{suffix}"))?,
                     bias_ih: weight(&format!("bias_ih_l{layer}{suffix}"))?,
                     bias_hh: weight(&format!("bias_hh_l{layer}{suffix}"))?,
+                    weight_ch: match config.cell.peephole_shape(config.hidden_size) {
+                        Some(_) => Some(weight(&format!("weight_ch_l{layer}{suffix}"))?),
+                        None => None,
+                    },
                 });
             }
             layers.push(directions);
@@ -64,6 +68,9 @@ impl Rnn {
                 shapes.push((format!("weight_hh_l{layer}{suffix}"), vec![rows, h]));
                 shapes.push((format!("bias_ih_l{layer}{suffix}"), vec![rows]));
                 shapes.push((format!("bias_hh_l{layer}{suffix}"), vec![rows]));
+                if let Some(shape) = config.cell.peephole_shape(h) {
+                    shapes.push((format!("weight_ch_l{layer}{suffix}"), shape));
+                }
             }
         }
         shapes
@@ -132,7 +139,12 @@ impl Rnn {
         let gx = packed.matmul(&weight_ih.t()?)?.broadcast_add(&bias_ih)?;
         let recurrent = directions
             .iter()
-            .map(|w| Tensor::cat(&[&w.weight_hh, &w.bias_hh.unsqueeze(1)?], 1))
+            .map(|w| {
+                let parts = [Some(&w.weight_hh), Some(&w.bias_hh), w.weight_ch.as_ref()];
+                let parts: Vec<Tensor> =
+                    parts.into_iter().flatten().map(Tensor::flatten_all).collect::<Result<_>>()?;
+                Tensor::cat(&parts, 0)
+            })
             .collect::<Result<Vec<_>>>()?;
         let weights = Tensor::stack(&recurrent, 0)?;
         let states = if self.cell.has_memory() { 2 } else { 1 };
@@ -142,7 +154,14 @@ impl Rnn {
             packed.device(),
         )?;
         let training = gx.track_op() || weights.track_op();
-        let scan = FusedScan::new(self.cell, self.hidden_size, directions.len(), packing, isa, training);
+        let scan = FusedScan {
+            cell: self.cell,
+            hidden: self.hidden_size,
+            directions: directions.len(),
+            packing: packing.clone(),
+            isa,
+            saved: training.then(Default::default),
+        };
         let out = if training {
             gx.apply_op3(&weights, &initial, scan)?
         } else {
@@ -202,7 +221,9 @@ impl Rnn {
         reverse: bool,
         masks: &[Option<Tensor>],
     ) -> Result<(Vec<Tensor>, State)> {
-        let mut state = self.cell.zero_state(batch, self.hidden_size, &weights.weight_hh)?;
+        let like = &weights.weight_hh;
+        let zeros = Tensor::zeros((batch, self.hidden_size), like.dtype(), like.device())?;
+        let mut state = State { h: zeros.clone(), c: self.cell.has_memory().then_some(zeros) };
         let mut outputs = Vec::with_capacity(steps.len());
         for i in 0..steps.len() {
             let t = if reverse { steps.len() - 1 - i } else { i };

@@ -1,4 +1,4 @@
-//! GRU with the reset gate after the recurrent product, as `torch.nn.GRU` computes it:
+//! GRU with the reset gate after the recurrent product, as `torch.nn.GRU` and cuDNN compute it (Cho et al. 2014, v1):
 //!
 //! ```text
 //! r = σ(W_ir x + b_ir + W_hr h + b_hr)
@@ -10,12 +10,13 @@
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
 
-use super::State;
+use super::{CellWeights, State, affine};
 use crate::nn::kernels::simd::Simd;
-use crate::nn::kernels::{self, Gates, MAX_GATES, MAX_SAVED, Stepped, Unstepped};
+use crate::nn::kernels::{self, Gates, MAX_GATES, MAX_SAVED, PEEPHOLE_GATES, Stepped, Unstepped};
 
-/// `input` and `recurrent` are the two affine products `[B, 3H]`, gates in the order r, z, n.
-pub(super) fn step(input: &Tensor, recurrent: &Tensor, state: &State) -> Result<State> {
+/// `input` is the affine product of x, `[B, 3H]`, gates in the order r, z, n.
+pub(super) fn step(input: &Tensor, state: &State, weights: &CellWeights) -> Result<State> {
+    let recurrent = affine(&state.h, &weights.weight_hh, &weights.bias_hh)?;
     let (x, a) = (input.chunk(3, D::Minus1)?, recurrent.chunk(3, D::Minus1)?);
     let r = sigmoid(&(&x[0] + &a[0])?)?;
     let z = sigmoid(&(&x[1] + &a[1])?)?;
@@ -35,26 +36,40 @@ impl Gates for Fused {
     const MEMORY: Option<usize> = None;
 
     #[inline(always)]
-    unsafe fn forward<V: Simd>(x: &[V; MAX_GATES], a: &[V; MAX_GATES], h: V, c: V) -> Stepped<V> {
+    unsafe fn first<V: Simd>(
+        x: &[V; MAX_GATES],
+        a: &[V; MAX_GATES],
+        _p: &[V; PEEPHOLE_GATES],
+        h: V,
+        c: V,
+    ) -> Stepped<V> {
         // SAFETY: no pointers; the caller answers for the instructions.
         unsafe {
             let r = kernels::sigmoid(x[0].add(a[0]));
             let z = kernels::sigmoid(x[1].add(a[1]));
             let n = kernels::tanh(r.mul_add(a[2], x[2]));
-            Stepped { h: z.mul_add(h.sub(n), n), c, saved: [r, z, n, a[2], c] }
+            Stepped { h: z.mul_add(h.sub(n), n), c, mid: c, saved: [r, z, n, a[2], c] }
         }
     }
 
     #[inline(always)]
-    unsafe fn backward<V: Simd>(saved: &[V; MAX_SAVED], h: V, c: V, dh: V, _dc: V) -> Unstepped<V> {
+    unsafe fn backward<V: Simd>(
+        saved: &[V; MAX_SAVED],
+        _p: &[V; PEEPHOLE_GATES],
+        (h, _): (V, V),
+        dh: V,
+        _dc: V,
+        _dmid: V,
+    ) -> Unstepped<V> {
         let [r, z, n, a, _] = *saved;
         // SAFETY: as above.
         unsafe {
-            let one = V::splat(1.0);
+            let (zero, one) = (V::splat(0.0), V::splat(1.0));
             let dn = dh.mul(one.sub(z)).mul(one.sub(n.mul(n)));
             let dz = dh.mul(h.sub(n)).mul(z.mul(one.sub(z)));
             let dr = dn.mul(a).mul(r.mul(one.sub(r)));
-            Unstepped { dx: [dr, dz, dn, c], da: [dr, dz, dn.mul(r), c], dh: dh.mul(z), dc: c }
+            let (dx, da) = ([dr, dz, dn, zero], [dr, dz, dn.mul(r), zero]);
+            Unstepped { dx, da, dh: dh.mul(z), dc: zero, mid: zero }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! LSTM, as `torch.nn.LSTM` computes it:
+//! LSTM, as `torch.nn.LSTM` computes it (Hochreiter & Schmidhuber 1997; Gers et al. 2000):
 //!
 //! ```text
 //! i = σ(W_ii x + b_ii + W_hi h + b_hi)      f = σ(W_if x + b_if + W_hf h + b_hf)
@@ -6,19 +6,19 @@
 //! c' = f * c + i * g                        h' = o * tanh(c')
 //! ```
 
-use candle_core::{D, Error, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
 
-use super::State;
+use super::{CellWeights, State, affine};
 use crate::nn::kernels::simd::Simd;
-use crate::nn::kernels::{self, Gates, MAX_GATES, MAX_SAVED, Stepped, Unstepped};
+use crate::nn::kernels::{self, Gates, MAX_GATES, MAX_SAVED, PEEPHOLE_GATES, Stepped, Unstepped};
 
-/// `input` and `recurrent` are the two affine products `[B, 4H]`, gates in the order i, f, g, o.
-pub(super) fn step(input: &Tensor, recurrent: &Tensor, state: &State) -> Result<State> {
-    let c = state.c.as_ref().ok_or_else(|| Error::Msg("an LSTM needs a memory cell in its state".into()))?;
+/// `input` is the affine product of x, `[B, 4H]`, gates in the order i, f, g, o.
+pub(super) fn step(input: &Tensor, state: &State, weights: &CellWeights) -> Result<State> {
+    let recurrent = affine(&state.h, &weights.weight_hh, &weights.bias_hh)?;
     let gates = (input + recurrent)?.chunk(4, D::Minus1)?;
     let (i, f, g, o) = (sigmoid(&gates[0])?, sigmoid(&gates[1])?, gates[2].tanh()?, sigmoid(&gates[3])?);
-    let c = ((f * c)? + (i * g)?)?;
+    let c = ((f * state.memory()?)? + (i * g)?)?;
     let h = (o * c.tanh()?)?;
     Ok(State { h, c: Some(c) })
 }
@@ -33,7 +33,13 @@ impl Gates for Fused {
     const MEMORY: Option<usize> = Some(4);
 
     #[inline(always)]
-    unsafe fn forward<V: Simd>(x: &[V; MAX_GATES], a: &[V; MAX_GATES], _h: V, c: V) -> Stepped<V> {
+    unsafe fn first<V: Simd>(
+        x: &[V; MAX_GATES],
+        a: &[V; MAX_GATES],
+        _p: &[V; PEEPHOLE_GATES],
+        _h: V,
+        c: V,
+    ) -> Stepped<V> {
         // SAFETY: no pointers; the caller answers for the instructions.
         unsafe {
             let i = kernels::sigmoid(x[0].add(a[0]));
@@ -41,12 +47,19 @@ impl Gates for Fused {
             let g = kernels::tanh(x[2].add(a[2]));
             let o = kernels::sigmoid(x[3].add(a[3]));
             let c = f.mul_add(c, i.mul(g));
-            Stepped { h: o.mul(kernels::tanh(c)), c, saved: [i, f, g, o, c] }
+            Stepped { h: o.mul(kernels::tanh(c)), c, mid: c, saved: [i, f, g, o, c] }
         }
     }
 
     #[inline(always)]
-    unsafe fn backward<V: Simd>(saved: &[V; MAX_SAVED], _h: V, c: V, dh: V, dc: V) -> Unstepped<V> {
+    unsafe fn backward<V: Simd>(
+        saved: &[V; MAX_SAVED],
+        _p: &[V; PEEPHOLE_GATES],
+        (_, c): (V, V),
+        dh: V,
+        dc: V,
+        _dmid: V,
+    ) -> Unstepped<V> {
         let [i, f, g, o, c_after] = *saved;
         // SAFETY: as above.
         unsafe {
@@ -58,7 +71,7 @@ impl Gates for Fused {
             let dg = dc.mul(i).mul(one.sub(g.mul(g)));
             let d_o = dh.mul(t).mul(o.mul(one.sub(o)));
             let gates = [di, df, dg, d_o];
-            Unstepped { dx: gates, da: gates, dh: V::splat(0.0), dc: dc.mul(f) }
+            Unstepped { dx: gates, da: gates, dh: V::splat(0.0), dc: dc.mul(f), mid: c_after }
         }
     }
 }

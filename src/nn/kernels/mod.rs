@@ -1,8 +1,10 @@
 //! The fused scans: a recurrent layer over a whole packed batch in one pass, forward and backward.
 //!
-//! One text (`scan`) is compiled for each kind of vector that a machine may have ([`Isa`]); the one to use is found
+//! One text is compiled for each kind of vector that a machine may have ([`Isa`]); the one to use is found
 //! at run time. The reference is the plain step of [`cell`](super::cell), which reads as the formulas do.
 
+mod backward;
+mod forward;
 mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -15,8 +17,8 @@ mod x86;
 use std::sync::OnceLock;
 
 pub(crate) use math::{sigmoid, tanh};
-pub(crate) use pack::{PackedBackward, PackedForward};
-pub(crate) use scan::{Backward, Columns, Forward};
+pub(crate) use pack::{PackedWeights, Parameters};
+pub(crate) use scan::{Backward, Columns, Forward, Operands};
 use simd::{Portable, Simd};
 
 /// Environment variable that names the kernel to use: `portable`, `avx2`, `avx512` or `neon`.
@@ -91,34 +93,107 @@ impl Isa {
 
 /// What a cell does to the numbers of one unit at one step, once the products are there. One implementation a cell,
 /// beside its reference step.
+///
+/// Most cells need one round of products, of the state before the step. Two need a second round, of something that
+/// the first one made: see [`Gates::SECOND`].
 pub(crate) trait Gates {
-    /// Blocks of `H` rows in each weight, at most [`MAX_GATES`].
+    /// Blocks of `H` rows in the input's and the recurrent weights, at most [`MAX_GATES`].
     const GATES: usize;
     /// Values a unit keeps for the way back, at most [`MAX_SAVED`].
     const SAVED: usize;
     /// Which of them is the memory cell, if there is one.
     const MEMORY: Option<usize>;
+    /// The first so many gates have a product with h before the step.
+    const FIRST: usize = Self::GATES;
+    /// The first so many gates have a product with c before the step too.
+    const FROM_MEMORY: usize = 0;
+    /// The gate with a product of the second round, with what [`Gates::first`] gives as `mid`.
+    const SECOND: Option<usize> = None;
+    /// Where the second round's weights stand.
+    const SECOND_WEIGHTS: SecondWeights = SecondWeights::Recurrent;
+    /// Peephole weights between the memory cell and the gates.
+    const PEEPHOLES: Peepholes = Peepholes::None;
 
-    /// `x` are the input's products, `a` the recurrent ones, each with its bias; `h` and `c` the state before.
+    /// The first round. `x` are the input's products, `a` the recurrent ones, each with its bias; `p` the unit's
+    /// diagonal peepholes; `h` and `c` the state before.
     ///
     /// # Safety
     /// As [`Simd`] asks.
-    unsafe fn forward<V: Simd>(x: &[V; MAX_GATES], a: &[V; MAX_GATES], h: V, c: V) -> Stepped<V>;
+    unsafe fn first<V: Simd>(
+        x: &[V; MAX_GATES],
+        a: &[V; MAX_GATES],
+        p: &[V; PEEPHOLE_GATES],
+        h: V,
+        c: V,
+    ) -> Stepped<V>;
 
-    /// Gradients from those of the state after (`dh`, `dc`) and what was kept.
+    /// The second round: `a` is the product of `mid`, with its bias where the first round had none for this gate.
+    /// Gives the new h and completes `saved`.
     ///
     /// # Safety
     /// As [`Simd`] asks.
-    unsafe fn backward<V: Simd>(saved: &[V; MAX_SAVED], h: V, c: V, dh: V, dc: V) -> Unstepped<V>;
+    #[inline(always)]
+    unsafe fn second<V: Simd>(saved: &mut [V; MAX_SAVED], a: V, h: V) -> V {
+        let _ = (saved, a);
+        h
+    }
+
+    /// Gradient of the second round's product, from that of h after the step.
+    ///
+    /// # Safety
+    /// As [`Simd`] asks.
+    #[inline(always)]
+    unsafe fn second_backward<V: Simd>(saved: &[V; MAX_SAVED], dh: V) -> V {
+        let _ = saved;
+        dh
+    }
+
+    /// Gradients from those of the state after (`dh`, `dc`) and of `mid`, and what was kept; `h` and `c` are the
+    /// state before.
+    ///
+    /// # Safety
+    /// As [`Simd`] asks.
+    unsafe fn backward<V: Simd>(
+        saved: &[V; MAX_SAVED],
+        p: &[V; PEEPHOLE_GATES],
+        before: (V, V),
+        dh: V,
+        dc: V,
+        dmid: V,
+    ) -> Unstepped<V>;
 }
 
 pub(crate) const MAX_GATES: usize = 4;
 pub(crate) const MAX_SAVED: usize = 5;
+/// Gates that may look at the memory cell: i, f, o.
+pub(crate) const PEEPHOLE_GATES: usize = 3;
+
+/// Where the weights of the second round stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecondWeights {
+    /// In the gate's own block of the recurrent weights.
+    Recurrent,
+    /// In the last block of the peephole weights.
+    Peephole,
+}
+
+/// Weights between the memory cell and the gates i, f, o.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peepholes {
+    None,
+    /// A number a unit and gate: `[3, H]`.
+    Diagonal,
+    /// A matrix a gate: `[3·H, H]`.
+    Full,
+}
 
 /// The state after a step, and what the way back needs.
 pub(crate) struct Stepped<V> {
+    /// Final where there is no second round.
     pub h: V,
     pub c: V,
+    /// What the second round multiplies, if there is one.
+    pub mid: V,
     pub saved: [V; MAX_SAVED],
 }
 
@@ -128,9 +203,11 @@ pub(crate) struct Unstepped<V> {
     pub dx: [V; MAX_GATES],
     /// Of the recurrent products.
     pub da: [V; MAX_GATES],
-    /// Of the state before, without what comes through the recurrent products.
+    /// Of the state before, without what comes through the products.
     pub dh: V,
     pub dc: V,
+    /// What the second round multiplied; with diagonal peepholes c after the step.
+    pub mid: V,
 }
 
 /// Compiles the two scans for one kind of vector.
@@ -139,12 +216,12 @@ macro_rules! compile_for {
         #[target_feature(enable = $features)]
         fn $forward<C: Gates>(args: Forward) {
             // SAFETY: this function is compiled for the instructions of $vector.
-            unsafe { scan::forward::<$vector, C>(args) }
+            unsafe { forward::forward::<$vector, C>(args) }
         }
         #[target_feature(enable = $features)]
         fn $backward<C: Gates>(args: Backward) {
             // SAFETY: as above.
-            unsafe { scan::backward::<$vector, C>(args) }
+            unsafe { backward::backward::<$vector, C>(args) }
         }
     };
 }
@@ -169,7 +246,7 @@ pub(crate) fn forward<C: Gates>(isa: Isa, args: Forward) {
             Isa::Avx512 => forward_avx512::<C>(args),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => forward_neon::<C>(args),
-            _ => scan::forward::<Portable, C>(args),
+            _ => forward::forward::<Portable, C>(args),
         }
     }
 }
@@ -187,7 +264,7 @@ pub(crate) fn backward<C: Gates>(isa: Isa, args: Backward) {
             Isa::Avx512 => backward_avx512::<C>(args),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => backward_neon::<C>(args),
-            _ => scan::backward::<Portable, C>(args),
+            _ => backward::backward::<Portable, C>(args),
         }
     }
 }

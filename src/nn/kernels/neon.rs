@@ -50,6 +50,10 @@ unsafe impl Simd for Neon {
         Self(unsafe { vmaxq_f32(self.0, other.0) })
     }
     #[inline(always)]
+    unsafe fn where_positive(self, value: Self) -> Self {
+        Self(unsafe { vbslq_f32(vcgtq_f32(self.0, vdupq_n_f32(0.0)), value.0, vdupq_n_f32(0.0)) })
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
         Self(unsafe { vfmaq_f32(term.0, self.0, factor.0) })
     }

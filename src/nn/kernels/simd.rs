@@ -21,6 +21,8 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn div(self, other: Self) -> Self;
     unsafe fn min(self, other: Self) -> Self;
     unsafe fn max(self, other: Self) -> Self;
+    /// `value` where `self` is above 0, else 0.
+    unsafe fn where_positive(self, value: Self) -> Self;
     /// `self * factor + term`
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
 
@@ -107,6 +109,10 @@ unsafe impl Simd for Portable {
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         lanewise!(self, other, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    unsafe fn where_positive(self, value: Self) -> Self {
+        lanewise!(self, value, |a, v| if a > 0.0 { v } else { 0.0 })
     }
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self {

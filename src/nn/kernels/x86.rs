@@ -14,7 +14,7 @@ pub(crate) struct Avx512(__m512);
 
 macro_rules! simd {
     ($name:ident, $lanes:literal, $rows:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident,
-     $mul:ident, $div:ident, $min:ident, $max:ident, $fma:ident) => {
+     $mul:ident, $div:ident, $min:ident, $max:ident, $fma:ident, $positive:expr) => {
         // SAFETY: the trait's contract: the caller's function is compiled for these instructions, the machine has
         // them, and the pointers are valid.
         unsafe impl Simd for $name {
@@ -58,6 +58,10 @@ macro_rules! simd {
                 Self(unsafe { $max(self.0, other.0) })
             }
             #[inline(always)]
+            unsafe fn where_positive(self, value: Self) -> Self {
+                Self(unsafe { $positive(self.0, value.0) })
+            }
+            #[inline(always)]
             unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
                 Self(unsafe { $fma(self.0, factor.0, term.0) })
             }
@@ -78,7 +82,8 @@ simd!(
     _mm256_div_ps,
     _mm256_min_ps,
     _mm256_max_ps,
-    _mm256_fmadd_ps
+    _mm256_fmadd_ps,
+    |a, v| _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, _mm256_setzero_ps()), v)
 );
 simd!(
     Avx512,
@@ -93,5 +98,6 @@ simd!(
     _mm512_div_ps,
     _mm512_min_ps,
     _mm512_max_ps,
-    _mm512_fmadd_ps
+    _mm512_fmadd_ps,
+    |a, v| _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_setzero_ps()), v)
 );
