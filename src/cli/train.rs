@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, value_name = "N", help_heading = "Features")]
     n_mels: Option<usize>,
 
-    /// Recurrent cell: gru or lstm
+    /// Recurrent cell: gru, lstm, or another that --print-config names
     #[arg(long, value_name = "CELL", value_parser = by_name::<CellKind>, help_heading = "Network")]
     cell: Option<CellKind>,
 

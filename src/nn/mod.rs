@@ -28,8 +28,7 @@ pub const MAX_WIDTH: usize = 65_536;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkConfig {
-    /// Recurrent cell: `rnn_tanh`, `rnn_relu`, `lstm`, `lstm_peephole`, `lstm_peephole_diagonal`, `lstm_coupled`, `gru` (reset
-    /// after the product, as PyTorch has it) or `gru_reset_before`.
+    /// Recurrent cell. `lstm`, `gru` and the vanilla ones are PyTorch's.
     pub cell: CellKind,
     /// Units per layer and direction.
     pub hidden_size: usize,

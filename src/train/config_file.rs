@@ -306,7 +306,10 @@ mod tests {
                 assert!(lines[i - 1].starts_with("# "), "{line} has no comment");
             }
         }
-        assert!(text.contains("One of: lstm, gru."), "{text}");
+        assert!(
+            text.contains("lstm_peephole_diagonal") && text.contains("One of: last, mean, max, attention."),
+            "{text}"
+        );
         assert!(text.contains("dropout = 0.2\n") && text.contains("\n# directory =\n"), "{text}");
     }
 
