@@ -70,9 +70,9 @@ fn outputs_and_gradients_are_those_of_pytorch() {
                 .unwrap();
         let x = lcg.tensor(&[lengths.len(), FRAMES, INPUT_SIZE]);
         let weighting = lcg.tensor(&[lengths.len(), FRAMES, config.num_directions() * HIDDEN_SIZE]);
-        let reference = ("reference", rnn.forward_reference(&x, &lengths, None).unwrap());
-        let fused =
-            Isa::available().map(|isa| (isa.name(), rnn.forward_with(isa, &x, &lengths, None).unwrap()));
+        let reference = ("reference", rnn.forward_reference(&x, &lengths, None, None).unwrap());
+        let fused = Isa::available()
+            .map(|isa| (isa.name(), rnn.forward_with(isa, &x, &lengths, None, None).unwrap()));
         for (kernel, result) in std::iter::once(reference).chain(fused) {
             let what = format!("{what}, {kernel}");
             assert_close(&result.output, &floats(&case["output"]), 1e-5, &what);

@@ -7,6 +7,7 @@ pub mod head;
 pub mod kernels;
 pub mod network;
 mod packing;
+pub mod reference;
 pub mod rnn;
 
 use schemars::JsonSchema;

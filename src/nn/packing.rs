@@ -67,11 +67,16 @@ impl Packing {
         }
     }
 
+    /// Rank -> index in the batch.
+    pub fn order(&self) -> Vec<u32> {
+        self.order.iter().map(|&b| b as u32).collect()
+    }
+
     /// Index in the batch -> rank.
-    pub fn ranks(&self) -> Vec<usize> {
+    pub fn ranks(&self) -> Vec<u32> {
         let mut ranks = vec![0; self.batch()];
         for (rank, &b) in self.order.iter().enumerate() {
-            ranks[b] = rank;
+            ranks[b] = rank as u32;
         }
         ranks
     }
@@ -93,11 +98,14 @@ impl Packing {
         rows
     }
 
-    /// Packed row of the last step of each sequence, in the batch's order; `reverse` scans end at frame 0.
+    /// Packed row of the last step of each sequence, in the batch's order; `reverse` scans end at frame 0. A sequence
+    /// of no frames has one beyond the last: the number of rows and its rank.
     pub fn last_rows(&self, reverse: bool) -> Vec<u32> {
-        let ranks = self.ranks();
-        let last = |b: usize| if reverse { 0 } else { self.lengths[b] - 1 };
-        (0..self.batch()).map(|b| self.row(last(b), ranks[b]) as u32).collect()
+        let row = |(&length, &rank): (&usize, &u32)| match length {
+            0 => self.rows() as u32 + rank,
+            _ => self.row(if reverse { 0 } else { length - 1 }, rank as usize) as u32,
+        };
+        self.lengths.iter().zip(&self.ranks()).map(row).collect()
     }
 }
 
@@ -115,6 +123,7 @@ mod tests {
         assert_eq!(packing.packed_rows(3), [2, 6, 6, 0, 3, 5, 1, 4, 6]);
         assert_eq!(packing.last_rows(false), [2, 5, 4]);
         assert_eq!(packing.last_rows(true), [2, 0, 1]);
+        assert_eq!(Packing::new(&[0, 1]).last_rows(false), [2, 0]);
         assert_eq!(packing.row_before(1, 1, false), Some(1));
         assert_eq!(packing.row_before(1, 1, true), None);
         assert_eq!(packing.row_before(1, 0, true), Some(5));

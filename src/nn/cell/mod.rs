@@ -97,6 +97,14 @@ pub struct CellWeights {
 }
 
 impl CellWeights {
+    /// What the scan takes: `weight_hh`, `bias_hh` and `weight_ch`, one after the other.
+    pub(super) fn recurrent(&self) -> Result<Tensor> {
+        let parts = [Some(&self.weight_hh), Some(&self.bias_hh), self.weight_ch.as_ref()];
+        let parts: Vec<Tensor> =
+            parts.into_iter().flatten().map(Tensor::flatten_all).collect::<Result<_>>()?;
+        Tensor::cat(&parts, 0)
+    }
+
     fn peepholes(&self) -> Result<&Tensor> {
         match &self.weight_ch {
             Some(weight) => Ok(weight),

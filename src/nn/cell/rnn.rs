@@ -81,7 +81,7 @@ impl Gates for FusedRelu {
         c: V,
     ) -> Stepped<V> {
         // SAFETY: no pointers; the caller answers for the instructions.
-        let h = unsafe { x[0].add(a[0]).max(V::splat(0.0)) };
+        let h = unsafe { V::splat(0.0).max(x[0].add(a[0])) };
         Stepped { h, c, mid: c, saved: [h, c, c, c, c] }
     }
 

@@ -18,7 +18,7 @@ const NUMERATOR: [f32; 7] = [
 ];
 const DENOMINATOR: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
 
-/// tanh, within 4e-7 of the exact value. NaN becomes ±1: what goes into the network is checked before.
+/// tanh, within 4e-7 of the exact value; NaN stays NaN.
 ///
 /// # Safety
 /// As [`Simd`] asks.
@@ -26,7 +26,8 @@ const DENOMINATOR: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4
 pub(crate) unsafe fn tanh<V: Simd>(x: V) -> V {
     // SAFETY: no pointers; the caller answers for the instructions.
     unsafe {
-        let x = x.min(V::splat(LIMIT)).max(V::splat(-LIMIT));
+        // In this order NaN comes through: both give the second operand where the comparison fails.
+        let x = V::splat(-LIMIT).max(V::splat(LIMIT).min(x));
         let square = x.mul(x);
         let mut p = V::splat(NUMERATOR[0]);
         for &c in &NUMERATOR[1..] {

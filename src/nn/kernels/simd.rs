@@ -19,7 +19,9 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     unsafe fn div(self, other: Self) -> Self;
+    /// `other` where either is NaN.
     unsafe fn min(self, other: Self) -> Self;
+    /// `other` where either is NaN.
     unsafe fn max(self, other: Self) -> Self;
     /// `value` where `self` is above 0, else 0.
     unsafe fn where_positive(self, value: Self) -> Self;
