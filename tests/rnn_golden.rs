@@ -1,7 +1,10 @@
 //! The recurrent layers equal torch.nn.LSTM and torch.nn.GRU (tests/golden/rnn.py), and a padded batch gives
 //! what each sequence gives alone.
 
-use candle_core::{Device, Tensor, Var};
+mod golden;
+
+use candle_core::Var;
+use golden::{FRAMES, HIDDEN_SIZE, INPUT_SIZE, Lcg, assert_close, floats};
 use percept::nn::cell::CellKind;
 use percept::nn::kernels::Isa;
 use percept::nn::rnn::Rnn;
@@ -9,39 +12,6 @@ use percept::nn::{Network, NetworkConfig, Pooling};
 use serde_json::Value;
 
 const GOLDEN: &str = include_str!("golden/rnn.json");
-const INPUT_SIZE: usize = 3;
-const HIDDEN_SIZE: usize = 5;
-const FRAMES: usize = 7;
-
-/// The generator of tests/golden/rnn.py.
-struct Lcg(u32);
-
-impl Lcg {
-    fn values(&mut self, count: usize) -> Vec<f32> {
-        (0..count)
-            .map(|_| {
-                self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (self.0 >> 8) as f32 / (1 << 24) as f32 * 2.0 - 1.0
-            })
-            .collect()
-    }
-
-    fn tensor(&mut self, shape: &[usize]) -> Tensor {
-        Tensor::from_vec(self.values(shape.iter().product()), shape, &Device::Cpu).unwrap()
-    }
-}
-
-fn floats(value: &Value) -> Vec<f32> {
-    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
-}
-
-fn assert_close(actual: &Tensor, expected: &[f32], tolerance: f32, what: &str) {
-    let actual = actual.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    assert_eq!(actual.len(), expected.len(), "{what}");
-    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
-        assert!((a - e).abs() <= tolerance * e.abs().max(1.0), "{what}: element {i} is {a}, PyTorch has {e}");
-    }
-}
 
 fn config(cell: CellKind, num_layers: usize, bidirectional: bool) -> NetworkConfig {
     NetworkConfig { cell, hidden_size: HIDDEN_SIZE, num_layers, bidirectional, ..NetworkConfig::default() }
