@@ -29,9 +29,15 @@ pub const MAX_FILE_BYTES: u64 = 2 << 30;
 /// Longest safetensors header, in bytes: names, shapes and the `percept` entry.
 pub const MAX_HEADER_BYTES: u64 = 16 << 20;
 
+/// Most memory that the network may take for one recording, in bytes.
+pub const MAX_NETWORK_BYTES: usize = 4 << 30;
+
 /// The models inside the program; the first is used where none is named.
 const BUILTIN: [(&str, &[u8]); 1] = [("digits", include_bytes!("../assets/digits.safetensors"))];
 const BUILTIN_NAMES: [&str; BUILTIN.len()] = [BUILTIN[0].0];
+
+/// Longest label, in bytes of UTF-8.
+pub const MAX_LABEL_BYTES: usize = 256;
 
 const METADATA_KEY: &str = "percept";
 const MEAN: &str = "normalization.mean";
@@ -236,7 +242,22 @@ impl Model {
     }
 
     /// Features `[T, D]` as the extractor gives them -> logits, one per label.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] where the network would need more than [`MAX_NETWORK_BYTES`].
     pub fn logits(&self, mut features: Features) -> Result<Vec<f32>> {
+        let needed = features.frames.saturating_mul(self.header.network.bytes_per_frame(features.dim));
+        if needed > MAX_NETWORK_BYTES {
+            let most = MAX_NETWORK_BYTES / self.header.network.bytes_per_frame(features.dim);
+            let seconds = most as u64 * self.header.features.hop_length as u64
+                / u64::from(self.header.features.sample_rate.max(1));
+            let message = format!(
+                "the recording is too long to be classified at once ({} frames; this model takes {most}, {seconds} s); \
+                 cut it into parts",
+                features.frames
+            );
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
         self.header.features.normalize.apply(self.normalization.as_ref(), &mut features);
         let (frames, dim) = (features.frames, features.dim);
         let x = Tensor::from_vec(features.data, (1, frames, dim), &Device::Cpu)?;
@@ -362,8 +383,11 @@ fn check_header(header: &ModelHeader, normalization: Option<&Normalization>) -> 
         return Err(bad(format!("has {} labels; must be 1 to {MAX_WIDTH}", labels.len())));
     }
     let mut seen = HashSet::new();
-    if let Some(label) = labels.iter().find(|label| label.is_empty() || !seen.insert(*label)) {
-        return Err(bad(format!("label `{label}` is empty or stands twice")));
+    for label in labels.iter().chain([&header.name]) {
+        check_label(label)?;
+    }
+    if let Some(label) = labels.iter().find(|label| !seen.insert(*label)) {
+        return Err(bad(format!("label `{label}` stands twice")));
     }
 
     let wants_statistics = header.features.normalize == Normalize::Training;
@@ -372,6 +396,22 @@ fn check_header(header: &ModelHeader, normalization: Option<&Normalization>) -> 
         Some(_) if !wants_statistics => Err(bad(format!("tensor `{MEAN}` has no place in this model"))),
         Some(normalization) => normalization.check(header.features.num_features()),
         None => Ok(()),
+    }
+}
+
+/// What may name a class, or a model: a text of one line that fits on a screen.
+///
+/// # Errors
+/// [`ErrorKind::Model`]
+pub(crate) fn check_label(label: &str) -> Result<()> {
+    if label.is_empty() {
+        Err(bad("a label is empty"))
+    } else if label.len() > MAX_LABEL_BYTES {
+        Err(bad(format!("a label has {} bytes; at most {MAX_LABEL_BYTES} are allowed", label.len())))
+    } else if label.chars().any(char::is_control) {
+        Err(bad(format!("the label {label:?} holds a control character")))
+    } else {
+        Ok(())
     }
 }
 

@@ -64,7 +64,8 @@ impl Classifier {
     /// Scores of a signal, one per label.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where the signal's sample rate is not the model's.
+    /// [`ErrorKind::Config`] where the signal's sample rate is not the model's; [`ErrorKind::Limit`] where it is too
+    /// long to be kept in memory; [`ErrorKind::Model`] where a score is no number.
     pub fn classify(&self, signal: &Signal) -> Result<Vec<f32>> {
         let wanted = self.model.header().features.sample_rate;
         if signal.sample_rate != wanted {
@@ -76,9 +77,17 @@ impl Classifier {
         }
         let features = self.extractor.clone().extract(&signal.samples)?;
         let logits = self.model.logits(features)?;
-        Ok(match self.model.header().network.output {
+        let scores = match self.model.header().network.output {
             OutputKind::Softmax => softmax(&logits),
             OutputKind::Sigmoid => sigmoid(&logits),
-        })
+        };
+        if let Some(k) = scores.iter().position(|score| !score.is_finite()) {
+            let message = format!(
+                "the model gave no number as the score of `{}`; its weights are damaged or it was trained on other data",
+                self.model.header().labels[k]
+            );
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        Ok(scores)
     }
 }

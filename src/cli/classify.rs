@@ -102,13 +102,6 @@ fn classify_one(
     top_k: usize,
 ) -> Result<Answer> {
     let result = classifier.classify_file(path, options)?;
-    if let Some(k) = result.scores.iter().position(|score| !score.is_finite()) {
-        let message = format!(
-            "the model gave no number as the score of `{}`; its weights are damaged or it was trained on other data",
-            classifier.model().header().labels[k]
-        );
-        return Err(Error::new(ErrorKind::Model, message));
-    }
     let predictions = decide::top_k(&result.scores, &classifier.model().header().labels, top_k);
     Ok((result.audio, predictions))
 }

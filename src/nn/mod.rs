@@ -87,6 +87,19 @@ impl NetworkConfig {
         )
     }
 
+    /// Memory that inference takes for a frame, in bytes: the input's products with and without their bias, and what
+    /// goes in and comes out of a layer.
+    pub fn bytes_per_frame(&self, input_size: usize) -> usize {
+        let width = self.num_directions() * self.hidden_size;
+        4 * (2 * self.cell.num_gates() * width + 3 * width + 2 * input_size)
+    }
+
+    /// Memory that training takes for a frame, in bytes: inference's for every layer, and as much again for the way
+    /// back, with what each step keeps.
+    pub fn training_bytes_per_frame(&self, input_size: usize) -> usize {
+        2 * (self.num_layers + 1) * self.bytes_per_frame(input_size)
+    }
+
     /// 2 if bidirectional, else 1.
     pub fn num_directions(&self) -> usize {
         1 + usize::from(self.bidirectional)

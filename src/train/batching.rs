@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::Result;
 use crate::features::Features;
 
-/// Clips that go through the network together; shards of a batch go side by side on several cores. Fixed, so that
+/// Most clips that go through the network together; shards of a batch go side by side on several cores. Fixed, so that
 /// the sums, and with them every bit of the result, do not depend on the number of cores.
 pub(super) const SHARD: usize = 16;
 /// Batches among which clips are sorted by length, so that little is padding while the order stays random.
@@ -61,9 +61,24 @@ pub(super) fn by_length(examples: &[Example]) -> Vec<usize> {
     order
 }
 
-/// Parts of a batch of `count` clips that go through the network together.
-pub(super) fn shards(count: usize) -> Vec<Range<usize>> {
-    (0..count).step_by(SHARD).map(|start| start..count.min(start + SHARD)).collect()
+/// Parts of a batch that go through the network together: at most [`SHARD`] clips, and `max_frames` frames unless one
+/// clip alone is longer.
+pub(super) fn shards(frames: impl Iterator<Item = usize>, max_frames: usize) -> Vec<Range<usize>> {
+    let mut shards: Vec<Range<usize>> = Vec::new();
+    let mut sum = 0;
+    for (i, frames) in frames.enumerate() {
+        match shards.last_mut() {
+            Some(shard) if shard.len() < SHARD && sum + frames <= max_frames => {
+                shard.end += 1;
+                sum += frames;
+            }
+            _ => {
+                shards.push(i..i + 1);
+                sum = frames;
+            }
+        }
+    }
+    shards
 }
 
 #[cfg(test)]
@@ -101,8 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn shards_cover_a_batch() {
-        assert_eq!(shards(SHARD + 1), [0..SHARD, SHARD..SHARD + 1]);
-        assert!(shards(0).is_empty());
+    fn shards_cover_a_batch_and_long_clips_go_alone() {
+        assert_eq!(shards([1; SHARD + 1].into_iter(), 100), [0..SHARD, SHARD..SHARD + 1]);
+        assert_eq!(shards([3, 3, 3, 90, 2, 2].into_iter(), 8), [0..2, 2..3, 3..4, 4..6]);
+        assert!(shards(std::iter::empty(), 8).is_empty());
     }
 }

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use super::{DataConfig, directory, manifest};
 use crate::error::Position;
+use crate::model;
 use crate::{Error, ErrorKind, Result};
 
 /// Most clips in one data set.
 pub const MAX_ITEMS: usize = 5_000_000;
 /// Most labels in one data set.
 pub const MAX_LABELS: usize = 10_000;
-/// Longest label, in bytes.
-pub const MAX_LABEL_LENGTH: usize = 256;
 
 /// Which part of the data a clip belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,16 +149,11 @@ impl Dataset {
 
 /// A label that can be shown and stored: not empty, not too long, no control characters.
 pub(super) fn check_label(label: &str, line: Option<u64>) -> Result<()> {
-    let problem = if label.is_empty() {
-        "the label is empty; fill it in or remove the row".to_string()
-    } else if label.len() > MAX_LABEL_LENGTH {
-        format!("a label of {} bytes; at most {MAX_LABEL_LENGTH} are allowed", label.len())
-    } else if label.chars().any(char::is_control) {
-        format!("the label {label:?} holds a control character; remove it")
-    } else {
-        return Ok(());
+    let problem = match model::check_label(label) {
+        Ok(()) => return Ok(()),
+        Err(error) => error.message,
     };
-    let error = Error::new(ErrorKind::Dataset, problem);
+    let error = Error::new(ErrorKind::Dataset, format!("{problem}; change it or remove the clip"));
     Err(match line {
         Some(line) => error.at(Position::Line(line)),
         None => error,

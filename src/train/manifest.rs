@@ -374,7 +374,7 @@ mod tests {
     fn damaged_rows_name_their_line() {
         for (text, part) in [
             ("path,label\na.wav,dog\nb.wav\n", "the row has 1 fields, the first line has 2"),
-            ("path,label\na.wav,dog\nb.wav,\n", "the label is empty"),
+            ("path,label\na.wav,dog\nb.wav,\n", "a label is empty"),
             ("path,label\na.wav,dog\n,cat\n", "\"path\" is empty"),
             ("path,label\na.wav,dog\na.wav,dog\n", "is listed in line 2 already; keep one row"),
             ("path,label\na.wav,dog\na.wav,cat\n", "is listed in line 2 already, with another label"),

@@ -28,6 +28,11 @@ use crate::{Error, ErrorKind, Result, TOOL};
 /// Most samples that are held in memory at once, all clips together: 8 GiB.
 const MAX_SAMPLES_IN_MEMORY: usize = 2 << 30;
 
+/// Memory that one shard of a batch may take in training, in bytes; a longer clip goes alone.
+const SHARD_BYTES: usize = 512 << 20;
+/// Memory that one clip may take in training, in bytes.
+const MAX_CLIP_BYTES: usize = 4 << 30;
+
 /// Trains the model that `config` describes and names it `name`.
 ///
 /// `on_event` hears what happens as it happens. Setting `stop` ends training after the batch at hand; the best
@@ -197,7 +202,22 @@ fn load_part(
 fn load_clip(item: &Item, config: &TrainConfig) -> Result<(Signal, Vec<String>)> {
     let options = AudioOptions { sample_rate: Some(config.features.sample_rate), ..AudioOptions::default() };
     let audio = load_audio(&item.path, &options)?;
+    // Twice: augmentation may play it slower and stretch it.
+    let frames = 2 * config.features.num_frames(audio.signal.samples.len());
+    let most = MAX_CLIP_BYTES / bytes_per_frame(config);
+    if frames > most {
+        let message = format!(
+            "is too long to be learned from in one piece: {:.0} s, where {:.0} s fit into memory; cut it into parts",
+            audio.signal.duration(),
+            audio.signal.duration() * most as f64 / frames as f64
+        );
+        return Err(Error::new(ErrorKind::Limit, message).with_path(&item.path));
+    }
     Ok((audio.signal, audio.warnings))
+}
+
+fn bytes_per_frame(config: &TrainConfig) -> usize {
+    config.network.training_bytes_per_frame(config.features.num_features())
 }
 
 fn missing_label<'a>(dataset: &'a Dataset, train: &[usize]) -> Option<&'a str> {
@@ -378,21 +398,23 @@ impl<'a> Learner<'a> {
 
     /// Gradients of each shard, the mean loss of the batch, and the clips that were right.
     fn gradients(&self, batch: &[&Example], step: usize) -> Result<(Vec<GradStore>, f64, usize)> {
-        let shards: Vec<(GradStore, f64, usize)> = batching::shards(batch.len())
-            .into_par_iter()
-            .enumerate()
-            .map(|(shard, range)| {
-                let examples = &batch[range];
-                let purpose = Use::Dropout { step: step as u32, shard: shard as u32 };
-                let mut rng = stream(self.config.training.seed, purpose);
-                let (x, lengths) = batching::pad(examples)?;
-                let logits = self.network.forward(&x, &lengths, Some(&mut rng))?;
-                let loss = (self.loss(&logits, examples, self.config.training.label_smoothing)?
-                    / batch.len() as f64)?;
-                let correct = count_correct(&logits, examples)?;
-                Ok((loss.backward()?, f64::from(loss.to_scalar::<f32>()?), correct))
-            })
-            .collect::<Result<_>>()?;
+        let frames = batch.iter().map(|example| example.features.frames);
+        let shards: Vec<(GradStore, f64, usize)> =
+            batching::shards(frames, SHARD_BYTES / bytes_per_frame(self.config))
+                .into_par_iter()
+                .enumerate()
+                .map(|(shard, range)| {
+                    let examples = &batch[range];
+                    let purpose = Use::Dropout { step: step as u32, shard: shard as u32 };
+                    let mut rng = stream(self.config.training.seed, purpose);
+                    let (x, lengths) = batching::pad(examples)?;
+                    let logits = self.network.forward(&x, &lengths, Some(&mut rng))?;
+                    let loss = (self.loss(&logits, examples, self.config.training.label_smoothing)?
+                        / batch.len() as f64)?;
+                    let correct = count_correct(&logits, examples)?;
+                    Ok((loss.backward()?, f64::from(loss.to_scalar::<f32>()?), correct))
+                })
+                .collect::<Result<_>>()?;
         let loss = shards.iter().map(|(_, loss, _)| loss).sum();
         let correct = shards.iter().map(|(_, _, correct)| correct).sum();
         Ok((shards.into_iter().map(|(gradients, _, _)| gradients).collect(), loss, correct))
@@ -429,10 +451,11 @@ impl<'a> Learner<'a> {
         let network =
             Network::new(&self.config.network, self.config.features.num_features(), classes, &weights)?;
         let order = batching::by_length(validation);
-        let shards: Vec<(f64, usize)> = order
-            .par_chunks(batching::SHARD)
+        let frames = order.iter().map(|&i| validation[i].features.frames);
+        let shards: Vec<(f64, usize)> = batching::shards(frames, SHARD_BYTES / bytes_per_frame(self.config))
+            .into_par_iter()
             .map(|shard| {
-                let examples: Vec<&Example> = shard.iter().map(|&i| &validation[i]).collect();
+                let examples: Vec<&Example> = order[shard].iter().map(|&i| &validation[i]).collect();
                 let (x, lengths) = batching::pad(&examples)?;
                 let logits = network.forward(&x, &lengths, None)?;
                 let loss = self.loss(&logits, &examples, 0.0)?.to_scalar::<f32>()?;
