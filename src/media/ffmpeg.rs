@@ -339,13 +339,15 @@ impl FfmpegSource {
         let said = String::from_utf8_lossy(&said).into_owned();
         let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
         let failed = !status.is_ok_and(|status| status.success());
+        let stopped = if failed { "; it stopped with an error" } else { "" };
         if let Some(first) = lines.first() {
             let more = if lines.len() > 1 {
                 format!(" (and {} more messages)", lines.len() - 1)
             } else {
                 String::new()
             };
-            self.warnings.push(one_line(&format!("ffmpeg said: {}{more}", without_addresses(first.trim()))));
+            self.warnings
+                .push(one_line(&format!("ffmpeg said: {}{more}{stopped}", without_addresses(first.trim()))));
         } else if failed {
             self.warnings.push("ffmpeg stopped with an error".into());
         }

@@ -28,6 +28,8 @@ pub(super) struct WavSource {
     block_align: usize,
     /// Bytes of the data chunk that are there and not yet read.
     remaining: u64,
+    /// Fewer bytes came than the file had when it was opened.
+    shrunk: bool,
     bytes: Vec<u8>,
     warnings: Vec<String>,
 }
@@ -144,7 +146,8 @@ impl WavSource {
             channels: usize::from(fmt.channels),
         };
         let channels = info.channels;
-        Ok((Self { file, format, channels, block_align, remaining, bytes: Vec::new(), warnings }, info))
+        let bytes = Vec::new();
+        Ok((Self { file, format, channels, block_align, remaining, shrunk: false, bytes, warnings }, info))
     }
 
     /// Fills `block` with interleaved samples.
@@ -159,21 +162,21 @@ impl WavSource {
         if let Err(error) = (&mut self.file).take(wanted).read_to_end(&mut self.bytes) {
             return Step::Broken(format!("could not read on: {error}"));
         }
-        self.remaining = if self.bytes.len() as u64 == wanted { self.remaining - wanted } else { 0 };
+        self.shrunk |= (self.bytes.len() as u64) < wanted;
+        self.remaining = if self.shrunk { 0 } else { self.remaining - wanted };
+        let end = if self.shrunk {
+            Step::Broken("the file became shorter while it was read".into())
+        } else {
+            Step::End
+        };
+        // A last ADPCM block cut short cannot be decoded by halves.
+        if self.bytes.len() < frame_bytes {
+            return end;
+        }
         if let Format::Adpcm { decoder, frames_per_block, frames_left } = &mut self.format {
-            return decode_adpcm(
-                decoder.as_mut(),
-                *frames_per_block,
-                frames_left,
-                &self.bytes,
-                frame_bytes,
-                block,
-            );
+            return decode_adpcm(decoder.as_mut(), *frames_per_block, frames_left, &self.bytes, block);
         }
         let whole = self.bytes.len() / frame_bytes * frame_bytes;
-        if whole == 0 {
-            return Step::End;
-        }
         convert(&self.format, &self.bytes[..whole], block);
         Step::Block
     }
@@ -214,11 +217,9 @@ fn decode_adpcm(
     frames_per_block: usize,
     frames_left: &mut u64,
     bytes: &[u8],
-    block_align: usize,
     block: &mut Vec<f32>,
 ) -> Step {
-    // A last block cut short cannot be decoded by halves.
-    if bytes.len() < block_align || *frames_left == 0 {
+    if *frames_left == 0 {
         return Step::End;
     }
     let packet = PacketRef::new(0, Timestamp::new(0), Duration::new(frames_per_block as u64), bytes);
@@ -420,4 +421,36 @@ fn read_at(file: &mut File, position: u64, length: u64) -> std::io::Result<Vec<u
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::AudioReader;
+    use crate::media::{SampleFormat, write_wav_as};
+    use crate::signal::Signal;
+
+    #[test]
+    fn a_file_that_becomes_shorter_while_it_is_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.wav");
+        let samples = vec![0.1; 3 * BLOCK_SAMPLES];
+        write_wav_as(&path, &Signal { samples, sample_rate: 8000 }, SampleFormat::S16).unwrap();
+        let mut reader = AudioReader::open(&path, None).unwrap();
+        let mut block = Vec::new();
+        assert!(reader.next_block(&mut block).unwrap());
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(44 + 2 * BLOCK_SAMPLES as u64 + 1001)
+            .unwrap();
+        while reader.next_block(&mut block).unwrap() {}
+        assert_eq!(reader.num_samples(), BLOCK_SAMPLES as u64 + 500);
+        let [warning] = reader.warnings() else { panic!("{:?}", reader.warnings()) };
+        assert!(
+            warning.contains("ends early, at sample 66036") && warning.contains("became shorter"),
+            "{warning}"
+        );
+    }
 }

@@ -181,6 +181,15 @@ mod tests {
     }
 
     #[test]
+    fn a_label_of_any_length_is_written_as_text() {
+        let mut record = good("a");
+        let record::Outcome::Ok(result) = &mut record.outcome else { panic!("is good") };
+        result.predictions[0].label = "x".repeat(70_000);
+        let text = written(Format::Text, &[record], false);
+        assert!(text.contains(&"x".repeat(70_000)) && text.lines().nth(2).unwrap().len() < 100);
+    }
+
+    #[test]
     fn the_extension_of_the_output_names_the_format() {
         assert_eq!(Format::from_path(&PathBuf::from("x.CSV")), Some(Format::Csv));
         assert_eq!(Format::from_path(&PathBuf::from("x.dat")), None);

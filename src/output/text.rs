@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use super::record::{ClassifyRecord, Outcome};
 use crate::error::one_line;
 
+/// Scores stand below each other for labels up to this many characters; a longer label moves its own aside.
+const MAX_LABEL_WIDTH: usize = 40;
+
 pub struct TextWriter<W> {
     out: W,
 }
@@ -20,6 +23,7 @@ impl<W: Write> TextWriter<W> {
             Outcome::Ok(result) => {
                 let labels: Vec<String> = result.predictions.iter().map(|p| one_line(&p.label)).collect();
                 let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+                let width = width.min(MAX_LABEL_WIDTH);
                 for (label, prediction) in labels.iter().zip(&result.predictions) {
                     writeln!(self.out, "  {label:<width$}  {:5.1} %", 100.0 * prediction.score)?;
                 }

@@ -22,34 +22,38 @@ pub struct Fingerprint {
     pub warnings: Vec<String>,
 }
 
-/// Reads every file of `parts` once.
+/// Reads every file of `parts` once. One of the test part that cannot be read is passed over: nothing is learned from
+/// it, and the evaluation lists it.
 pub fn fingerprint(dataset: &Dataset, parts: &Parts) -> Result<Fingerprint> {
     let clips: Vec<(Part, usize)> =
         Part::ALL.iter().flat_map(|&part| parts.get(part).iter().map(move |&i| (part, i))).collect();
     let hashes = clips
         .par_iter()
-        .map(|&(_, i)| hash_file(&dataset.items[i].path))
+        .map(|&(part, i)| match hash_file(&dataset.items[i].path) {
+            Err(_) if part == Part::Test => Ok(None),
+            hash => hash.map(|hash| Some((part, i, hash))),
+        })
         .collect::<Vec<_>>()
         .into_iter()
+        .filter_map(Result::transpose)
         .collect::<Result<Vec<_>>>()?;
-    let mut lines: Vec<String> = clips
+    let mut lines: Vec<String> = hashes
         .iter()
-        .zip(&hashes)
-        .filter(|((part, _), _)| *part != Part::Test)
-        .map(|((part, i), hash)| {
+        .filter(|(part, ..)| *part != Part::Test)
+        .map(|(part, i, hash)| {
             format!("{}\t{hash}\t{}\n", part.name(), dataset.labels[dataset.items[*i].label])
         })
         .collect();
     lines.sort_unstable();
     let sha256 = hex(Sha256::digest(lines.concat()).as_slice());
-    Ok(Fingerprint { sha256, warnings: find_twins(dataset, &clips, &hashes) })
+    Ok(Fingerprint { sha256, warnings: find_twins(dataset, &hashes) })
 }
 
-fn find_twins(dataset: &Dataset, clips: &[(Part, usize)], hashes: &[String]) -> Vec<String> {
-    let mut first: HashMap<&str, (Part, usize)> = HashMap::with_capacity(clips.len());
+fn find_twins(dataset: &Dataset, hashes: &[(Part, usize, String)]) -> Vec<String> {
+    let mut first: HashMap<&str, (Part, usize)> = HashMap::with_capacity(hashes.len());
     let mut leaks = Vec::new();
     let mut contradictions = Vec::new();
-    for (&(part, i), hash) in clips.iter().zip(hashes) {
+    for &(part, i, ref hash) in hashes {
         let &mut (first_part, j) = first.entry(hash).or_insert((part, i));
         if first_part != part {
             leaks.push((j, i));
@@ -150,7 +154,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_gone_is_an_error_with_its_path() {
+    fn a_test_file_that_is_gone_is_passed_over() {
+        let (root, data) = make(&[("a", "one", 1), ("b", "two", 0), ("c", "two", 0)]);
+        let parts = |test: &[usize]| Parts { train: vec![0], test: test.to_vec(), ..Default::default() };
+        std::fs::remove_file(root.path().join("b")).unwrap();
+        let print = fingerprint(&data, &parts(&[1, 2])).unwrap();
+        assert_eq!(print, fingerprint(&data, &parts(&[])).unwrap());
+    }
+
+    #[test]
+    fn a_training_file_that_is_gone_is_an_error_with_its_path() {
         let (root, data) = make(&[("a", "one", 1)]);
         std::fs::remove_file(root.path().join("a")).unwrap();
         let parts = Parts { train: vec![0], ..Default::default() };
