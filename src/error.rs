@@ -92,6 +92,13 @@ impl Error {
                 (ErrorKind::PermissionDenied, "permission denied; check the file's access rights".to_string())
             }
             Io::IsADirectory => (ErrorKind::Path, "is a directory where a file is due".to_string()),
+            Io::NotADirectory => {
+                (ErrorKind::Path, "a file stands where the path has a folder; check the path".to_string())
+            }
+            Io::InvalidFilename => (
+                ErrorKind::Path,
+                "the system allows no such name (is it too long?); choose another".to_string(),
+            ),
             _ => (ErrorKind::Io, error.to_string()),
         };
         Self::new(kind, message).with_path(path)
@@ -115,11 +122,32 @@ impl fmt::Display for Error {
     }
 }
 
-/// A text from outside may hold line breaks or terminal control codes: a message stays one plain line.
+/// A text from outside may hold line breaks, terminal control codes or marks that turn the direction of writing:
+/// a message stays one plain line.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect()
+    let misleads = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    };
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if misleads(c) {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// The first of `names`, and how many more there are.
+pub(crate) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
+    const SHOWN: usize = 10;
+    let text = names.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
 }
 
 impl std::error::Error for Error {}
@@ -143,6 +171,19 @@ mod tests {
         let error =
             Error::new(ErrorKind::Damaged, "bad\nheader\u{1b}[31m").with_path("a.wav").at(Position::Byte(7));
         assert_eq!(error.to_string(), "a.wav: bad\\nheader\\u{1b}[31m (at byte 7)");
+    }
+
+    #[test]
+    fn marks_that_turn_the_direction_of_writing_are_spelled_out() {
+        assert_eq!(one_line("c\u{202e}gnp\u{2066}\u{2028}é"), "c\\u{202e}gnp\\u{2066}\\u{2028}é");
+        let once = one_line("a\u{1b}\n");
+        assert_eq!(one_line(&once), once);
+    }
+
+    #[test]
+    fn a_long_list_of_names_is_cut() {
+        assert_eq!(some_of(&["a", "b"]), "a, b");
+        assert_eq!(some_of(&["x"; 12]), "x, x, x, x, x, x, x, x, x, x and 2 more");
     }
 
     #[test]

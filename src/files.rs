@@ -1,66 +1,147 @@
-//! Writing files so that nobody ever sees half of one: to a temporary name beside it, then renamed.
+//! Reading files that people name, within limits, and writing files so that nobody ever sees half of one.
 
-use std::io::{BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
+use crate::error::Position;
 use crate::{Error, ErrorKind, Result};
 
-/// A file that appears under its name only when [`AtomicFile::commit`] is called, replacing what was there;
-/// dropped before that, it leaves nothing behind.
+/// Opens a regular file: a pipe would hang and a device might never end. `due` ends the message where it is a
+/// directory: `a sound file is due`.
+pub(crate) fn open_regular(path: &Path, due: &str) -> Result<File> {
+    let wrong = |message: String| Err(Error::new(ErrorKind::Path, message).with_path(path));
+    let metadata = fs::metadata(path).map_err(|e| Error::io(&e, path))?;
+    if metadata.is_dir() {
+        return wrong(format!("is a directory where {due}"));
+    }
+    if !metadata.is_file() {
+        return wrong("is no regular file but a pipe, socket or device; save it to a file".into());
+    }
+    File::open(path).map_err(|e| Error::io(&e, path))
+}
+
+/// Reads a text file of at most `limit` bytes; `due` as in [`open_regular`]. Without the byte order mark.
+///
+/// # Errors
+/// Besides those of the system, [`ErrorKind::Limit`], and `not_text` at the line where it is not UTF-8.
+pub(crate) fn read_text(path: &Path, due: &str, limit: u64, not_text: ErrorKind) -> Result<String> {
+    let mut bytes = Vec::new();
+    // What it holds is counted as it is read: a size that the system tells may be wrong.
+    let file = open_regular(path, due)?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io(&e, path))?;
+    if bytes.len() as u64 > limit {
+        let message = format!("holds more than {limit} bytes, the most that is read of it");
+        return Err(Error::new(ErrorKind::Limit, message).with_path(path));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = 1 + good.iter().filter(|&&b| b == b'\n').count() as u64;
+        Error::new(not_text, "is not UTF-8 text; save it as text in UTF-8")
+            .with_path(path)
+            .at(Position::Line(line))
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
+}
+
+/// Inputs are named in JSON, which can only carry UTF-8.
+pub(crate) fn check_utf8(path: &Path) -> Result<()> {
+    if path.to_str().is_none() {
+        let message = "the name is not UTF-8, which JSON cannot carry; rename the file";
+        return Err(Error::new(ErrorKind::Path, message).with_path(path));
+    }
+    Ok(())
+}
+
+/// A file that appears under its name, whole, only when [`AtomicFile::commit`] is called, replacing what was there.
+/// Until then it has no name: however the program ends, nothing of it is left behind.
 #[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
-    writer: BufWriter<NamedTempFile>,
+    writer: BufWriter<File>,
 }
 
 impl AtomicFile {
     /// # Errors
-    /// Where `path` is a directory, or its directory is missing or not writable.
+    /// Whatever of the name and its folder would make [`AtomicFile::commit`] fail after all work is done: `path` is a
+    /// directory or ends as one, its name is too long, its directory is missing or not writable.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        if path.is_dir() {
-            let message = "is a directory where a file is to be written; add a file name";
-            return Err(Error::new(ErrorKind::Path, message).with_path(path));
-        }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        check_name(&path)?;
+        let folder = folder_of(&path);
+        let file = tempfile::tempfile_in(folder).map_err(|e| Error::io(&e, folder))?;
+        Ok(Self { path, writer: BufWriter::new(file) })
+    }
+
+    /// Gives the file its name; one that is replaced hands on its permissions.
+    pub fn commit(self) -> Result<()> {
+        let Self { path, writer } = self;
+        let failed = |e: io::Error| Error::io(&e, &path);
+        let mut content = writer.into_inner().map_err(|e| failed(e.into_error()))?;
+        content.rewind().map_err(failed)?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".percept-").suffix(".partial");
         #[cfg(unix)]
         {
             // What any new file gets; the umask takes its part off. The default would be private.
             use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
+            builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        let file = builder.tempfile_in(folder).map_err(|e| Error::io(&e, folder))?;
-        Ok(Self { path, writer: BufWriter::new(file) })
-    }
-
-    /// Gives the file its name.
-    pub fn commit(self) -> Result<()> {
-        let file = self.writer.into_inner().map_err(|e| Error::io(e.error(), &self.path))?;
-        file.persist(&self.path).map_err(|e| Error::io(&e.error, &self.path))?;
+        // Now it has a name, for as long as it takes to copy it.
+        let mut named = builder.tempfile_in(folder_of(&path)).map_err(failed)?;
+        io::copy(&mut content, named.as_file_mut()).map_err(failed)?;
+        #[cfg(unix)]
+        if let Ok(replaced) = fs::metadata(&path) {
+            named.as_file().set_permissions(replaced.permissions()).map_err(failed)?;
+        }
+        named.persist(&path).map_err(|e| failed(e.error))?;
         Ok(())
     }
 }
 
 impl Write for AtomicFile {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.writer.write(bytes)
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.writer.seek(to)
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether a file can have this name, as far as can be told without making one.
+fn check_name(path: &Path) -> Result<()> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    // `x/` and `x/.` have the file name `x`, and yet are the names of folders.
+    let is_file_name = path.file_name().is_some_and(|name| bytes.ends_with(name.as_encoded_bytes()));
+    if !is_file_name || path.is_dir() {
+        let message = "is a directory where a file is to be written; add a file name";
+        return Err(Error::new(ErrorKind::Path, message).with_path(path));
+    }
+    match fs::symlink_metadata(path) {
+        // A name that the system cannot have (too long, most likely) is not merely missing.
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io(&e, path)),
+        _ => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names(folder: &Path) -> Vec<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
 
     #[test]
     fn a_file_appears_whole_or_not_at_all() {
@@ -69,13 +150,23 @@ mod tests {
         let mut dropped = AtomicFile::create(&path).unwrap();
         dropped.write_all(b"half").unwrap();
         drop(dropped);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(names(folder.path()).is_empty());
 
         let mut kept = AtomicFile::create(&path).unwrap();
         kept.write_all(b"whole").unwrap();
         kept.commit().unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(names(folder.path()), [path]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_has_no_name_until_it_is_whole_so_that_a_program_that_is_killed_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = AtomicFile::create(folder.path().join("result.json")).unwrap();
+        file.write_all(&[b'x'; 100_000]).unwrap();
+        file.flush().unwrap();
+        assert!(names(folder.path()).is_empty());
     }
 
     #[test]
@@ -83,5 +174,55 @@ mod tests {
         let error = AtomicFile::create("no/such/folder/x.json").unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotFound);
         assert!(error.to_string().starts_with("no/such/folder: "));
+    }
+
+    #[test]
+    fn a_name_that_no_file_can_have_is_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        for name in ["", "new/", "new/.", "file/", "file/.", "..", "file/x.json", &"x".repeat(300)] {
+            let error = AtomicFile::create(folder.path().join(name)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Path, "{name}: {error}");
+        }
+        assert!(AtomicFile::create("").is_err());
+        assert!(AtomicFile::create(folder.path().join("a.b/../x")).is_err());
+        assert!(AtomicFile::create(folder.path().join("x".repeat(200))).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_replaced_hands_on_its_permissions() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        AtomicFile::create(&path).unwrap().commit().unwrap();
+        assert_eq!(mode(&path) & 0o600, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        AtomicFile::create(&path).unwrap().commit().unwrap();
+        assert_eq!(mode(&path), 0o640);
+    }
+
+    #[test]
+    fn a_text_has_a_limit_and_a_line_where_it_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.txt");
+        let read = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            read_text(&path, "a text is due", 8, ErrorKind::Config)
+        };
+        assert_eq!(read(b"\xef\xbb\xbfab\n").unwrap(), "ab\n");
+        assert_eq!(read(b"12345678").unwrap(), "12345678");
+        assert_eq!(read(b"123456789").unwrap_err().kind, ErrorKind::Limit);
+        assert!(read(b"a\n\xe4").unwrap_err().to_string().ends_with("(line 2)"));
+        let error = read_text(folder.path(), "a text is due", 8, ErrorKind::Config).unwrap_err();
+        assert_eq!(error.message, "is a directory where a text is due");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_may_hang_or_never_end_is_not_opened() {
+        let error = open_regular(Path::new("/dev/zero"), "a text is due").unwrap_err();
+        assert!(error.message.contains("device"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use super::{exit_code, model_choice, one_input, refuse_stdin, report, written};
+use super::{Jobs, exit_code, model_choice, one_input, refuse_stdin, report, written};
 use crate::media::AudioOptions;
 use crate::output::record::{ClassifyRecord, ModelInfo};
 use crate::output::{Destination, Format, Writer};
@@ -56,9 +56,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     audio_track: Option<NonZeroUsize>,
 
-    /// Files to work on at a time [default: the number of cores]
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    jobs: Jobs,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -78,7 +77,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut failed = 0;
     let top_k = args.top_k.get();
     let classify = |path: &Path| one_input(path, || classify_one(&classifier, path, &options, top_k));
-    in_order(&args.inputs, jobs(&args), classify, |path, result| {
+    in_order(&args.inputs, args.jobs.threads(args.inputs.len()), classify, |path, result| {
         let record = match result {
             Ok((audio, predictions)) => ClassifyRecord::ok(&model, path, audio, predictions),
             Err(error) => {
@@ -104,11 +103,6 @@ fn classify_one(
     let result = classifier.classify_file(path, options)?;
     let predictions = decide::top_k(&result.scores, &classifier.model().header().labels, top_k);
     Ok((result.audio, predictions))
-}
-
-fn jobs(args: &Args) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    args.jobs.map_or_else(cores, NonZeroUsize::get).min(args.inputs.len())
 }
 
 /// Runs `work` on all inputs, `jobs` at a time, and hands the results to `finish` in the order of the inputs.

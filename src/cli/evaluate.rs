@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::data::DataArgs;
-use super::{exit_code, model_choice, print, say};
+use super::{Jobs, exit_code, model_choice, print, say, say_lines};
+use crate::error::some_of;
 use crate::evaluate::{Evaluation, Report, evaluate_files};
 use crate::media::AudioOptions;
 use crate::pipeline::Classifier;
@@ -43,9 +43,8 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "json")]
     format: Format,
 
-    /// Files to work on at a time [default: the number of cores]
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    jobs: Jobs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -88,13 +87,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let clips = choose(&data, choice, &classifier.model().header().labels)?;
     say(format_args!("evaluating {} of {} clips: {}", clips.len(), data.items.len(), choice.name()));
 
-    let evaluation = evaluate(&classifier, &clips, args.jobs)?;
+    let evaluation = evaluate(&classifier, &clips, args.jobs.threads(clips.len()))?;
     let failed = evaluation.failures.len();
     let table = evaluation.table();
     match args.format {
         Format::Text => print(&table)?,
         Format::Json => {
-            eprint_table(&table);
+            say_lines(&table);
             let source = config.directory.or(config.manifest).unwrap_or_default().display().to_string();
             let report = Report::new(classifier.model(), source, choice.name(), evaluation);
             let json = serde_json::to_string_pretty(&report)
@@ -135,46 +134,27 @@ fn choose<'a>(data: &'a Dataset, choice: Choice, labels: &[String]) -> Result<Ve
         let message = format!(
             "the model does not know the labels {}; it knows {}: is this its data? (--label-column, --where)",
             some_of(&strangers),
-            some_of(&labels.iter().map(String::as_str).collect::<Vec<_>>())
+            some_of(labels)
         );
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     Ok(items.iter().map(|item| (item.path.as_path(), known[data.labels[item.label].as_str()])).collect())
 }
 
-/// The first of `names`, and how many more there are.
-fn some_of(names: &[&str]) -> String {
-    const SHOWN: usize = 10;
-    let text = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => text,
-        more => format!("{text} and {more} more"),
-    }
-}
-
-fn evaluate(
-    classifier: &Classifier,
-    clips: &[(&Path, usize)],
-    jobs: Option<NonZeroUsize>,
-) -> Result<Evaluation> {
+fn evaluate(classifier: &Classifier, clips: &[(&Path, usize)], threads: usize) -> Result<Evaluation> {
     // Draws nothing where stderr is no terminal.
     let bar = ProgressBar::new(clips.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} clips, {eta} left") {
         bar.set_style(style);
     }
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(jobs.map_or(0, NonZeroUsize::get))
+        .num_threads(threads)
         .build()
         .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot start threads: {e}")))?;
     let result =
         pool.install(|| evaluate_files(classifier, clips, &AudioOptions::default(), &|_| bar.inc(1)));
     bar.finish_and_clear();
     result
-}
-
-fn eprint_table(table: &str) {
-    use std::io::Write;
-    let _ = std::io::stderr().write_all(table.as_bytes());
 }
 
 #[cfg(test)]
@@ -217,6 +197,5 @@ mod tests {
     fn labels_that_the_model_does_not_know_are_named_once() {
         let error = choose(&data([None; 3]), Choice::All, &labels(&["b", "c"])).unwrap_err();
         assert!(error.message.contains("does not know the labels a; it knows b, c:"), "{error}");
-        assert_eq!(some_of(&["x"; 12]), "x, x, x, x, x, x, x, x, x, x and 2 more");
     }
 }

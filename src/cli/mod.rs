@@ -15,11 +15,14 @@ mod train_progress;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
 
+use crate::error::one_line;
+use crate::files::check_utf8;
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -79,9 +82,33 @@ pub fn report(error: &Error) {
     say(format_args!("error: {error}"));
 }
 
-/// One line on stderr. A closed stderr is no reason to stop.
+/// One line on stderr, whatever the names in it hold. A closed stderr is no reason to stop.
 pub(crate) fn say(message: impl Display) {
-    let _ = writeln!(io::stderr(), "percept: {message}");
+    let _ = writeln!(io::stderr(), "percept: {}", one_line(&message.to_string()));
+}
+
+/// Several lines on stderr, such as a table.
+pub(crate) fn say_lines(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Most files that are worked on at a time.
+const MAX_JOBS: u16 = 1024;
+
+/// The flag that commands on many files share.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Jobs {
+    /// Files to work on at a time [default: the number of cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_JOBS)))]
+    jobs: Option<u16>,
+}
+
+impl Jobs {
+    /// Threads for so many files: no more than there are files.
+    fn threads(&self, files: usize) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.jobs.map_or_else(cores, usize::from).min(files).max(1)
+    }
 }
 
 /// The outcome of writing results to `path`, or to stdout where that is `None`. A reader of stdout that left
@@ -108,16 +135,13 @@ pub(crate) fn exit_code(failed: usize) -> ExitCode {
 
 /// What can be said of an input without opening it.
 fn check_input(path: &Path) -> Result<()> {
-    let wrong = |message: &str| Err(Error::new(ErrorKind::Path, message).with_path(path));
-    if path.to_str().is_none() {
-        return wrong("the name is not UTF-8, which JSON cannot carry; rename the file");
-    }
+    check_utf8(path)?;
     if path.is_dir() {
         let message = format!(
             "is a directory where a file is due; name the files in it, for example {}",
             path.join("*.wav").display()
         );
-        return wrong(&message);
+        return Err(Error::new(ErrorKind::Path, message).with_path(path));
     }
     Ok(())
 }
@@ -142,4 +166,17 @@ pub(crate) fn one_input<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Res
         })
     });
     result.map_err(|error| error.with_path(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_threads_than_files() {
+        assert_eq!(Jobs { jobs: Some(1000) }.threads(3), 3);
+        assert_eq!(Jobs { jobs: Some(2) }.threads(3), 2);
+        assert_eq!(Jobs { jobs: None }.threads(1), 1);
+        assert_eq!(Jobs { jobs: None }.threads(0), 1);
+    }
 }

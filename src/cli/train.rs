@@ -9,11 +9,11 @@ use serde::de::DeserializeOwned;
 
 use super::data::DataArgs;
 use super::train_progress::{Progress, duration};
-use super::{exit_code, print, say};
+use super::{exit_code, print, say, say_lines};
 use crate::files::AtomicFile;
 use crate::model::Model;
 use crate::nn::{CellKind, Pooling};
-use crate::train::{Outcome, Report, StopReason, TrainConfig, train};
+use crate::train::{Event, Outcome, Report, StopReason, TrainConfig, train};
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -122,12 +122,22 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let name = check_output(path)?;
     let mut progress = Progress::new();
     let stop = stop_on_ctrl_c()?;
-    let outcome = train(&config, &name, &mut |event| progress.on_event(event), &stop);
+    let mut on_event = |event| {
+        // Said when there is something to replace it with, and hours are left to stop that.
+        let replaces = matches!(event, Event::Loaded { .. }) && path.exists();
+        progress.on_event(event);
+        if replaces {
+            let message = format!("{} is a model already and will be replaced", path.display());
+            progress.on_event(Event::Message(message));
+        }
+    };
+    let outcome = train(&config, &name, &mut on_event, &stop);
     let (warnings, failures) = progress.finish();
     let outcome = outcome?;
     // Through a link, so that the link stays.
     outcome.model.save(&path.canonicalize().unwrap_or(path.to_path_buf()))?;
     say(summary(&outcome, path));
+    say_lines(&measured(&outcome));
     let report = Report::new(&outcome, path, warnings, failures);
     let json = serde_json::to_string_pretty(&report)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the report cannot be written: {e}")))?;
@@ -189,7 +199,6 @@ fn check_output(path: &Path) -> Result<String> {
                 "exists and is no Percept model; it is not replaced: remove it, or name another (-o)",
             );
         }
-        say(format_args!("{} is a model already and will be replaced", path.display()));
     }
     // Finds out whether the folder is there and can be written to; dropped, it leaves nothing behind.
     AtomicFile::create(path.canonicalize().unwrap_or(path.to_path_buf()))?;
@@ -217,19 +226,21 @@ fn summary(outcome: &Outcome, path: &Path) -> String {
         StopReason::EarlyStopping => ", as validation improved no more",
         StopReason::Interrupted => ", stopped by Ctrl-C",
     };
-    let mut text = format!(
+    format!(
         "wrote {}: epoch {} of {} run{reason}; {} weights, {}",
         path.display(),
         outcome.best_epoch,
         outcome.epochs,
         outcome.model.num_parameters(),
         duration(outcome.seconds),
-    );
-    let measured = outcome.test.as_ref().map(|e| ("test", e));
-    if let Some((part, evaluation)) = measured.or(outcome.validation.as_ref().map(|e| ("validation", e))) {
-        text += &format!("; on the {part} part:\n\n{}", evaluation.table());
-    }
-    text
+    )
+}
+
+/// How good the model is, as a table; empty where nothing was measured.
+fn measured(outcome: &Outcome) -> String {
+    let test = outcome.test.as_ref().map(|e| ("test", e));
+    test.or(outcome.validation.as_ref().map(|e| ("validation", e)))
+        .map_or(String::new(), |(part, evaluation)| format!("on the {part} part:\n\n{}", evaluation.table()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::limits::{MAX_AMPLITUDE, MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RAT
 use super::packets::{self, PacketSource};
 use super::sniff::{Container, sniff};
 use super::wav::WavSource;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, files};
 
 /// What one audio stream is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,25 +198,13 @@ impl AudioReader {
     }
 }
 
-/// Opens a regular file that holds something: a pipe or a device would hang or never end.
+/// Opens a regular file that holds something.
 pub(super) fn open_regular(path: &Path) -> Result<File> {
-    let metadata = std::fs::metadata(path).map_err(|e| Error::io(&e, path))?;
-    if metadata.is_dir() {
-        return Err(Error::new(
-            ErrorKind::Path,
-            "is a directory where a sound file is due; name a file in it",
-        ));
-    }
-    if !metadata.is_file() {
-        return Err(Error::new(
-            ErrorKind::Path,
-            "is no regular file but a pipe, socket or device; save it to a file",
-        ));
-    }
-    if metadata.len() == 0 {
+    let file = files::open_regular(path, "a sound file is due; name a file in it")?;
+    if file.metadata().map_err(|e| Error::io(&e, path))?.len() == 0 {
         return Err(Error::new(ErrorKind::Empty, "the file is empty (0 bytes)"));
     }
-    File::open(path).map_err(|e| Error::io(&e, path))
+    Ok(file)
 }
 
 fn unknown_format(message: &str) -> Error {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::files::AtomicFile;
 use crate::signal::Signal;
 use crate::{Error, ErrorKind, Result};
 
@@ -15,19 +16,15 @@ pub enum SampleFormat {
     S16,
 }
 
-/// Writes mono sound as a 32-bit float WAV file: to a temporary name first, then renamed.
+/// Writes mono sound as a 32-bit float WAV file, which appears whole or not at all.
 pub fn write_wav(path: &Path, signal: &Signal) -> Result<()> {
     write_wav_as(path, signal, SampleFormat::F32)
 }
 
-/// Writes mono sound as a WAV file: to a temporary name beside `path` first, then renamed.
+/// Writes mono sound as a WAV file, which appears whole or not at all.
 ///
 /// Errors: `Io`, `PermissionDenied`, `NotFound` (the folder), `Limit` (over 4 GiB of samples).
 pub fn write_wav_as(path: &Path, signal: &Signal, format: SampleFormat) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let (bits_per_sample, sample_format) = match format {
         SampleFormat::F32 => (32, hound::SampleFormat::Float),
         SampleFormat::S16 => (16, hound::SampleFormat::Int),
@@ -39,14 +36,12 @@ pub fn write_wav_as(path: &Path, signal: &Signal, format: SampleFormat) -> Resul
         return Err(Error::new(ErrorKind::Limit, "too long for a WAV file (4 GiB); write it in parts")
             .with_path(path));
     }
-    let io = |error: std::io::Error| Error::io(&error, path);
     let wav = |error: hound::Error| match error {
         hound::Error::IoError(error) => Error::io(&error, path),
         other => Error::new(ErrorKind::Internal, format!("could not write WAV: {other}")).with_path(path),
     };
-    let temporary = tempfile::Builder::new().prefix(".percept-").tempfile_in(folder).map_err(io)?;
-    let mut writer =
-        hound::WavWriter::new(std::io::BufWriter::new(temporary.as_file()), spec).map_err(wav)?;
+    let mut file = AtomicFile::create(path)?;
+    let mut writer = hound::WavWriter::new(&mut file, spec).map_err(wav)?;
     for &x in &signal.samples {
         match format {
             SampleFormat::F32 => writer.write_sample(x),
@@ -55,8 +50,7 @@ pub fn write_wav_as(path: &Path, signal: &Signal, format: SampleFormat) -> Resul
         .map_err(wav)?;
     }
     writer.finalize().map_err(wav)?;
-    temporary.persist(path).map_err(|e| Error::io(&e.error, path))?;
-    Ok(())
+    file.commit()
 }
 
 #[cfg(test)]
@@ -87,10 +81,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_an_error_with_the_path() {
+    fn a_missing_folder_is_an_error_with_its_path() {
         let path = Path::new("/nonexistent-folder/out.wav");
         let error = write_wav(path, &Signal { samples: vec![0.0], sample_rate: 8_000 }).unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotFound);
-        assert_eq!(error.path.as_deref(), Some(path));
+        assert_eq!(error.path.as_deref(), path.parent());
     }
 }

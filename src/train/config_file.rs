@@ -12,6 +12,7 @@ use toml::de::DeTable;
 
 use super::TrainConfig;
 use crate::error::Position;
+use crate::files::read_text;
 use crate::{Error, ErrorKind, Result};
 
 /// Largest configuration file that is read, in bytes.
@@ -23,7 +24,7 @@ const COMMENT_WIDTH: usize = 100;
 impl TrainConfig {
     /// Reads, parses and checks a file. Relative paths in it start from the file's own folder.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = read_text(path)?;
+        let text = read_text(path, "a configuration in TOML is due", MAX_CONFIG_BYTES, ErrorKind::Config)?;
         let mut config = Self::from_toml(&text).map_err(|e| e.with_path(path))?;
         if let Some(folder) = path.parent() {
             for place in [&mut config.data.directory, &mut config.data.manifest].into_iter().flatten() {
@@ -98,19 +99,6 @@ impl TrainConfig {
         }
         Ok(text)
     }
-}
-
-fn read_text(path: &Path) -> Result<String> {
-    let size = std::fs::metadata(path).map_err(|e| Error::io(&e, path))?;
-    if size.len() > MAX_CONFIG_BYTES {
-        let message = format!("holds {} bytes; a configuration has at most {MAX_CONFIG_BYTES}", size.len());
-        return Err(Error::new(ErrorKind::Limit, message).with_path(path));
-    }
-    let bytes = std::fs::read(path).map_err(|e| Error::io(&e, path))?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Error::new(ErrorKind::Config, "is not UTF-8 text; a TOML file is due").with_path(path)
-    })?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
 }
 
 fn plain(value: &impl Serialize) -> Result<String> {

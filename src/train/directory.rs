@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
+use crate::error::some_of;
+use crate::files::check_utf8;
 use crate::{Error, ErrorKind, Result};
 
 /// Folders inside folders that are followed.
@@ -181,6 +183,7 @@ fn scan_label(
                     let message = format!("more than {MAX_ITEMS} recordings; train on fewer");
                     return Err(Error::new(ErrorKind::Limit, message));
                 }
+                check_utf8(&path)?;
                 clips.push(Clip { path, label: label.to_string(), part, group: None, line: None });
             }
         }
@@ -238,7 +241,7 @@ impl Skipped {
         }
         if !self.empty_labels.is_empty() {
             messages
-                .push(format!("folders without recordings are no labels: {}", self.empty_labels.join(", ")));
+                .push(format!("folders without recordings are no labels: {}", some_of(&self.empty_labels)));
         }
         messages
     }
@@ -320,6 +323,17 @@ mod tests {
             |p: PathBuf| Dataset::load(&DataConfig { directory: Some(p), ..Default::default() }).unwrap_err();
         assert_eq!(at(root.path().join("nowhere")).kind, ErrorKind::NotFound);
         assert!(at(root.path().join("1.wav")).message.contains("--manifest"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_name_that_is_not_utf8_is_refused_as_classify_does() {
+        use std::os::unix::ffi::OsStrExt;
+        let root = folder(&["a/1.wav", "b/2.wav"]);
+        let name = std::ffi::OsStr::from_bytes(b"caf\xe9.wav");
+        std::fs::write(root.path().join("a").join(name), "x").unwrap();
+        let error = load(&root).unwrap_err();
+        assert!(error.kind == ErrorKind::Path && error.message.contains("rename the file"), "{error}");
     }
 
     #[cfg(unix)]

@@ -1,50 +1,27 @@
 //! Reads a manifest: a CSV file with one row a clip.
 
-use std::collections::HashMap;
-use std::io::Read;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::DataConfig;
 use super::config_file::suggestion;
 use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
-use crate::error::Position;
+use crate::error::{Position, some_of};
+use crate::files::{check_utf8, read_text};
 use crate::{Error, ErrorKind, Result};
 
 /// Largest manifest that is read, in bytes.
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 30;
+/// Most columns of a manifest.
+pub const MAX_COLUMNS: usize = 1024;
 
 /// Finds the clips that the manifest lists, in its order. Fields are separated by commas; by tabs or semicolons
 /// where the first line has no comma.
 pub(super) fn read(path: &Path, config: &DataConfig) -> Result<(Vec<Clip>, Vec<String>)> {
-    let text = read_text(path)?;
+    check_utf8(path)?;
+    let due = "a manifest is due (one with a folder for each label goes without --manifest)";
+    let text = read_text(path, due, MAX_MANIFEST_BYTES, ErrorKind::Dataset)?;
     parse(&text, path.parent().unwrap_or(Path::new("")), config).map_err(|e| e.with_path(path))
-}
-
-fn read_text(path: &Path) -> Result<String> {
-    let file = std::fs::File::open(path).map_err(|e| Error::io(&e, path))?;
-    let about = file.metadata().map_err(|e| Error::io(&e, path))?;
-    if about.is_dir() {
-        let message = "is a directory where a manifest is due; a directory with one folder a label goes without \
-                       --manifest";
-        return Err(Error::new(ErrorKind::Path, message).with_path(path));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io(&e, path))?;
-    if bytes.len() as u64 > MAX_MANIFEST_BYTES {
-        let message = format!("holds more than {MAX_MANIFEST_BYTES} bytes; split the manifest");
-        return Err(Error::new(ErrorKind::Limit, message).with_path(path));
-    }
-    let mut text = String::from_utf8(bytes).map_err(|e| {
-        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-        let line = 1 + good.iter().filter(|&&b| b == b'\n').count() as u64;
-        Error::new(ErrorKind::Dataset, "is not UTF-8 text; save the manifest as CSV in UTF-8")
-            .with_path(path)
-            .at(Position::Line(line))
-    })?;
-    if text.starts_with('\u{feff}') {
-        text.remove(0);
-    }
-    Ok(text)
 }
 
 fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, Vec<String>)> {
@@ -54,6 +31,7 @@ fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, V
         let name = if delimiter == b'\t' { "tabs" } else { "semicolons" };
         messages.push(format!("the manifest's fields are separated by {name}"));
     }
+    check_quotes(text, delimiter)?;
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .trim(csv::Trim::All)
@@ -68,6 +46,8 @@ fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, V
     let mut lines = Lines::new(text);
     let mut clips: Vec<Clip> = Vec::new();
     let mut rows = 0;
+    // Rows with a field of several lines: how many, and the line of the first.
+    let mut broken = (0, 0);
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| csv_error(&e))? {
         let line = lines.at(record.position().map_or(0, |p| p.byte()));
@@ -85,6 +65,9 @@ fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, V
                 ErrorKind::Limit,
                 format!("has more than {MAX_ITEMS} rows; train on fewer"),
             ));
+        }
+        if record.iter().any(|field| field.contains(['\n', '\r'])) {
+            broken = (broken.0 + 1, if broken.0 == 0 { line } else { broken.1 });
         }
         let field = |column: usize| record.get(column).unwrap_or_default();
         if !columns.filters.iter().all(|f| (field(f.column) == f.value) == f.equal) {
@@ -108,16 +91,22 @@ fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, V
         let group = columns.group.map(field).filter(|g| !g.is_empty()).map(str::to_string);
         clips.push(Clip { path: folder.join(name), label, part, group, line: Some(line) });
     }
+    if let (1.., line) = broken {
+        messages.push(format!(
+            "{} rows have a field that goes over several lines (the first: line {line}); is a quote (\") out of place?",
+            broken.0
+        ));
+    }
     if clips.is_empty() {
         let message = if rows == 0 {
             "has no rows; one a clip is due".to_string()
         } else {
-            format!("none of its {rows} rows is left by {}", config.filters.join(", "))
+            format!("none of its {rows} rows is left by {}", some_of(&config.filters))
         };
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     if !config.filters.is_empty() {
-        messages.push(format!("{} of {rows} rows are used: {}", clips.len(), config.filters.join(", ")));
+        messages.push(format!("{} of {rows} rows are used: {}", clips.len(), some_of(&config.filters)));
     }
     if columns.group.is_some() {
         let alone = clips.iter().filter(|c| c.group.is_none()).count();
@@ -134,6 +123,51 @@ fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, V
 fn delimiter(text: &str) -> u8 {
     let header = text.lines().next().unwrap_or_default();
     [b',', b'\t', b';'].into_iter().find(|d| header.as_bytes().contains(d)).unwrap_or(b',')
+}
+
+/// The csv crate takes quotes that do not match as they come: then one field swallows the rows behind it.
+fn check_quotes(text: &str, delimiter: u8) -> Result<()> {
+    /// Where in a field a byte stands.
+    enum At {
+        Start,
+        Plain,
+        Quoted,
+        /// Behind a quote in a quoted field, which ends it unless a second one follows.
+        Quote,
+    }
+    let mut at = At::Start;
+    let (mut line, mut opened) = (1, 1);
+    for byte in text.bytes() {
+        at = match (at, byte) {
+            (At::Start, b'"') => {
+                opened = line;
+                At::Quoted
+            }
+            (At::Quoted, b'"') => At::Quote,
+            (At::Quote, b'"') | (At::Quoted, _) => At::Quoted,
+            (_, b'\n' | b'\r') => At::Start,
+            (_, byte) if byte == delimiter => At::Start,
+            (At::Quote, b' ') => At::Quote,
+            (At::Quote, _) => {
+                let message = if line == opened {
+                    "text follows the quote that ends a field; write a quote inside a field twice (\"\")"
+                        .to_string()
+                } else {
+                    format!(
+                        "the quote that ends the field begun in line {opened} has text behind it; is one out of place?"
+                    )
+                };
+                return Err(wrong(message).at(Position::Line(line)));
+            }
+            (At::Start | At::Plain, _) => At::Plain,
+        };
+        line += u64::from(byte == b'\n');
+    }
+    if matches!(at, At::Quoted) {
+        let message = "the quote that begins a field here has no end; remove it, or write it twice (\"\") inside quotes";
+        return Err(wrong(message.to_string()).at(Position::Line(opened)));
+    }
+    Ok(())
 }
 
 fn csv_error(error: &csv::Error) -> Error {
@@ -183,8 +217,13 @@ struct Filter {
 
 impl Columns {
     fn find(header: &[String], config: &DataConfig) -> Result<Self> {
+        if header.len() > MAX_COLUMNS {
+            let message = format!("has {} columns; at most {MAX_COLUMNS} are allowed", header.len());
+            return Err(Error::new(ErrorKind::Limit, message).at(Position::Line(1)));
+        }
+        let mut seen = HashSet::new();
         if let Some((k, name)) =
-            header.iter().enumerate().find(|(k, name)| !name.is_empty() && header[..*k].contains(name))
+            header.iter().enumerate().find(|(_, name)| !name.is_empty() && !seen.insert(name.as_str()))
         {
             return Err(wrong(format!(
                 "column {} is called \"{name}\" as an earlier one is; rename it",
@@ -199,7 +238,7 @@ impl Columns {
                 let near = if near.starts_with("did") { format!("; {near}") } else { String::new() };
                 wrong(format!(
                     "has no column \"{name}\"; its columns are {}: name one with --{setting}{near}",
-                    names.join(", ")
+                    some_of(&names)
                 ))
             })
         };
@@ -243,7 +282,7 @@ impl Columns {
         };
         let names: Vec<&str> =
             header.iter().enumerate().filter(|(k, _)| !used(*k)).map(|(_, h)| h.as_str()).collect();
-        (!names.is_empty()).then(|| format!("columns that are not used: {}", names.join(", ")))
+        (!names.is_empty()).then(|| format!("columns that are not used: {}", some_of(&names)))
     }
 }
 
@@ -387,6 +426,47 @@ mod tests {
             assert!(error.contains(part) && error.ends_with("(line 3)"), "{text:?}: {error}");
             assert!(error.contains("data.csv: "), "{error}");
         }
+    }
+
+    #[test]
+    fn a_quote_without_its_end_is_an_error_with_its_line() {
+        for (text, part) in [
+            ("path,label,note\na.wav,dog,x\nb.wav,cat,\"5 inch\nc.wav,dog,x\n", "has no end"),
+            ("path,label\na.wav,dog\n\"b.wav,cat\n", "has no end"),
+            ("path,label\na.wav,dog\nb.wav,\"c\"at\n", "text follows the quote"),
+            (
+                "path,label,n\na.wav,dog,\"5 inch\nb.wav,cat,\"6 inch\"\n",
+                "the field begun in line 2 has text behind it",
+            ),
+        ] {
+            let error = message(text);
+            assert!(error.contains(part) && error.ends_with("(line 3)"), "{text:?}: {error}");
+        }
+        assert!(message("\"path,label\na.wav,dog\n").ends_with("(line 1)"));
+    }
+
+    #[test]
+    fn quotes_that_match_are_no_error() {
+        let text = "path,label,n\r\n\"a.wav\" ,\"d\"\"og\",\r\nb.wav,cat,5\" pipe\r\n\"c, d.wav\",cat,\"\"";
+        let data = load(text).unwrap();
+        assert_eq!(
+            (data.items.len(), data.labels.as_slice()),
+            (3, &["cat".to_string(), "d\"og".to_string()][..])
+        );
+    }
+
+    #[test]
+    fn a_field_of_several_lines_is_told() {
+        let data = load("path,label,n\na.wav,dog,\"one\ntwo\"\nb.wav,cat,x\n").unwrap();
+        assert!(data.messages.iter().any(|m| m.contains("1 rows have a field") && m.contains("line 2")));
+    }
+
+    #[test]
+    fn many_columns_meet_a_limit_and_few_are_listed() {
+        let header = |n: usize| (0..n).map(|k| format!("c{k}")).collect::<Vec<_>>().join(",");
+        assert!(message(format!("{}\n", header(MAX_COLUMNS + 1))).contains("at most 1024 are allowed"));
+        let error = message(format!("{}\n", header(MAX_COLUMNS)));
+        assert!(error.contains("and 1014 more") && error.len() < 500, "{error}");
     }
 
     #[test]

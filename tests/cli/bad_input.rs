@@ -209,3 +209,57 @@ fn a_file_that_is_no_model_is_refused() {
     place.run(&["info", "missing.safetensors"]).assert_fatal(&["missing.safetensors: ", "no such file"]);
     place.run(&["info", "."]).assert_fatal(&["directory"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_configuration_or_a_manifest_that_never_ends_is_refused() {
+    let place = Workplace::new();
+    for flag in ["--config", "--manifest"] {
+        let run = place.run(&["train", flag, "/dev/zero", "-o", "m.safetensors"]);
+        run.assert_fatal(&["/dev/zero: ", "no regular file"]);
+    }
+}
+
+#[test]
+fn the_number_of_jobs_has_bounds() {
+    let place = Workplace::new();
+    for command in [&["classify", "tone.wav"][..], &["evaluate", "--manifest", "no.csv"]] {
+        for jobs in ["0", "-1", "1025", "99999999999999999999", "x"] {
+            let run = place.run(&[command, &["--jobs", jobs]].concat());
+            assert_eq!(run.code(), 2, "{command:?} {jobs}");
+            assert!(run.stderr().contains("--jobs"), "{}", run.stderr());
+        }
+    }
+}
+
+#[test]
+fn names_from_data_cannot_steer_the_terminal() {
+    let place = Workplace::new();
+    place.write("m.csv", "path,label,\u{1b}[31mx\u{202e}\ntone.wav,low,1\n");
+    let run =
+        place.run(&["evaluate", "-m", "tiny.safetensors", "--manifest", "m.csv", "--where", "label=low"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    assert!(run.stderr().contains("columns that are not used: \\u{1b}[31mx\\u{202e}\n"), "{}", run.stderr());
+    assert!(!run.stderr().contains(['\u{1b}', '\u{202e}']));
+    let run = place.run(&["evaluate", "--manifest", "m.csv", "--where", "a\u{1b}=b"]);
+    run.assert_fatal(&["a\\u{1b}"]);
+}
+
+/// What a program by the name of ffmpeg says before it is killed.
+#[cfg(unix)]
+#[test]
+fn an_ffmpeg_that_is_killed_is_told_whatever_it_said_before() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Workplace::new();
+    let report = r#"{"streams":[{"codec_type":"audio","codec_name":"x","sample_rate":"8000","channels":1}]}"#;
+    place.write("ffprobe", format!("#!/bin/sh\necho '{report}'\n"));
+    place.write("ffmpeg", "#!/bin/sh\nhead -c 64000 /dev/zero\necho odd packet >&2\nkill -9 $$\n");
+    for program in ["ffprobe", "ffmpeg"] {
+        std::fs::set_permissions(place.path(program), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    place.write("x.weird", [0u8, 1, 2, 3].repeat(1000));
+    let mut command = place.command(&["classify", "-m", "tiny.safetensors", "x.weird"]);
+    let run = Run(command.env("PERCEPT_FFMPEG", place.path("ffmpeg")).output().unwrap());
+    let warnings = run.json()["warnings"].to_string();
+    assert!(warnings.contains("ffmpeg said: odd packet; it stopped with an error"), "{warnings}");
+}

@@ -126,6 +126,41 @@ fn the_result_never_replaces_an_input_or_the_model() {
 }
 
 #[test]
+fn an_output_that_cannot_be_is_refused_before_any_work() {
+    let place = Workplace::new();
+    let long = format!("{}.json", "x".repeat(300));
+    for name in ["new/", "tone.wav/x.json", "tone.wav/", &long] {
+        // The missing input would be reported if it had been looked at.
+        place.classify(&["-o", name, "missing.wav"]).assert_fatal(&[name]);
+        place.run(&["train", "missing", "-o", name]).assert_fatal(&[name]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_killed_leaves_nothing_behind() {
+    use std::process::{Command, Stdio};
+    let place = Workplace::new();
+    place.wav("long.wav", 1, &tone(8_000_000));
+    let before = std::fs::read_dir(place.folder.path()).unwrap().count();
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("percept"))
+        .current_dir(place.folder.path())
+        .args(["classify", "-m", "tiny.safetensors", "-j", "1", "-o", "out.json", "missing.wav"])
+        .args(vec!["long.wav"; 500])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first input has been worked on: the output is open.
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stderr.take().unwrap()), &mut line)
+        .unwrap();
+    assert!(line.contains("missing.wav"), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(std::fs::read_dir(place.folder.path()).unwrap().count(), before);
+}
+
+#[test]
 fn a_reader_that_leaves_ends_the_program_quietly() {
     use std::process::{Command, Stdio};
     let place = Workplace::new();
