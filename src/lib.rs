@@ -51,5 +51,9 @@ pub mod cli;
 
 pub use error::{Error, ErrorKind, Result};
 
+/// Version of what the commands print as JSON. Fields may be added within a version; it grows when one changes its
+/// meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
 /// What made a file: name and version.
 pub const TOOL: &str = concat!("percept ", env!("CARGO_PKG_VERSION"));

@@ -371,7 +371,23 @@ fn parse_header(text: &str) -> Result<ModelHeader> {
             crate::TOOL
         )));
     }
-    serde_json::from_str(text).map_err(damaged)
+    let header: ModelHeader = serde_json::from_str(text).map_err(damaged)?;
+    check_complete(text, &header)?;
+    Ok(header)
+}
+
+/// Settings that are left out would silently become today's defaults: a model says all of them.
+fn check_complete(text: &str, header: &ModelHeader) -> Result<()> {
+    let values = |e: serde_json::Error| bad(format!("its `percept` entry cannot be read: {e}"));
+    let given: serde_json::Value = serde_json::from_str(text).map_err(values)?;
+    let all = serde_json::to_value(header).map_err(values)?;
+    for section in ["features", "network"] {
+        let keys = all[section].as_object().into_iter().flat_map(|settings| settings.keys());
+        if let Some(key) = keys.into_iter().find(|key| given[section].get(key).is_none()) {
+            return Err(bad(format!("its `percept` entry has no `{section}.{key}`")));
+        }
+    }
+    Ok(())
 }
 
 fn check_header(header: &ModelHeader, normalization: Option<&Normalization>) -> Result<()> {

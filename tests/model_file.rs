@@ -107,13 +107,15 @@ fn an_unknown_version_is_named() {
 #[test]
 fn an_unknown_field_a_bad_setting_and_doubled_labels_are_errors() {
     type Edit = fn(&mut serde_json::Value);
-    let edits: [(Edit, &str); 6] = [
+    let edits: [(Edit, &str); 8] = [
         (|h| h["wings"] = 2.into(), "wings"),
         (|h| h["network"]["hidden_size"] = 1_000_000_000.into(), "hidden_size"),
         (|h| h["features"]["n_fft"] = 1_000_000_000.into(), "n_fft"),
         (|h| h["features"]["sample_rate"] = 0.into(), "sample_rate"),
         (|h| h["labels"] = serde_json::json!(["a", "a"]), "label `a`"),
         (|h| h["labels"] = serde_json::json!([]), "0 labels"),
+        (|h| h["labels"][0] = "\u{1b}[31m".into(), "control character"),
+        (|h| drop(h["features"].as_object_mut().unwrap().remove("hop_length")), "no `features.hop_length`"),
     ];
     for (edit, expected) in edits {
         let error = error(&edit_header(edit));

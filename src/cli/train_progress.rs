@@ -49,7 +49,7 @@ impl Progress {
                 self.warnings.push(warning);
             }
             Event::LeftOut(failure) => {
-                self.tell(format!("left out: {}", failure.message));
+                self.tell(format!("left out: {failure}"));
                 self.failures.push(failure);
             }
             Event::Batch { epoch, done, total, loss } => self.batch(epoch, done, total, loss),

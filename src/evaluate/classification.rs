@@ -53,9 +53,19 @@ pub struct Failure {
     pub message: String,
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
 impl Failure {
     pub fn new(path: &std::path::Path, error: &Error) -> Self {
-        Self { path: path.display().to_string(), kind: error.kind, message: error.to_string() }
+        Self {
+            path: path.display().to_string(),
+            kind: error.kind,
+            message: Error { path: None, ..error.clone() }.to_string(),
+        }
     }
 }
 

@@ -42,8 +42,7 @@ pub fn evaluate_files(
         }
     }
     if truth.is_empty() && !failures.is_empty() {
-        let message =
-            format!("none of {} clips could be read; the first: {}", failures.len(), failures[0].message);
+        let message = format!("none of {} clips could be read; the first: {}", failures.len(), failures[0]);
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     let evaluation = Evaluation::new(&classifier.model().header().labels, &truth, &predicted, Some(&scores))?;

@@ -7,4 +7,4 @@ mod table;
 
 pub use classification::{ClassMetrics, Evaluation, Failure};
 pub use files::evaluate_files;
-pub use report::{EvaluatedModel, REPORT_VERSION, Report};
+pub use report::{EvaluatedModel, Report};

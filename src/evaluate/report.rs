@@ -7,14 +7,12 @@ use super::Evaluation;
 use crate::TOOL;
 use crate::model::Model;
 
-/// Version of [`Report`]'s layout; it grows when a field changes its meaning or goes.
-pub const REPORT_VERSION: u32 = 1;
-
 /// A model's evaluation on one part of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "percept evaluate")]
 pub struct Report {
     /// Version of this format: 1.
+    #[schemars(extend("const" = crate::SCHEMA_VERSION))]
     pub schema_version: u32,
     /// Name and version of the program that wrote this.
     pub tool: String,
@@ -39,7 +37,7 @@ impl Report {
     pub fn new(model: &Model, data: String, part: &str, evaluation: Evaluation) -> Self {
         let header = model.header();
         Self {
-            schema_version: REPORT_VERSION,
+            schema_version: crate::SCHEMA_VERSION,
             tool: TOOL.to_string(),
             model: EvaluatedModel {
                 name: header.name.clone(),

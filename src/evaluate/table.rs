@@ -127,7 +127,7 @@ impl Evaluation {
         }
         let _ = writeln!(text, "\n{} files could not be read and count nowhere", self.failures.len());
         for failure in self.failures.iter().take(MAX_FAILURES) {
-            let _ = writeln!(text, "  {}", one_line(&failure.message));
+            let _ = writeln!(text, "  {}", one_line(&failure.to_string()));
         }
         if self.failures.len() > MAX_FAILURES {
             let _ = writeln!(text, "  and {} more; the JSON has them", self.failures.len() - MAX_FAILURES);

@@ -298,14 +298,14 @@ impl FeatureConfig {
             FeatureKind::Power => 0,
             FeatureKind::LogMel | FeatureKind::Mfcc => MelBank::new(self).num_empty(),
         };
-        if empty == 0 {
-            return Vec::new();
-        }
-        vec![format!(
-            "{empty} of {} mel bands are narrower than a bin of the Fourier transform and stay empty; \
-             use fewer n_mels or a larger n_fft",
-            self.n_mels
-        )]
+        let empty = (empty > 0).then(|| {
+            format!(
+                "{empty} of {} mel bands are narrower than a bin of the Fourier transform and stay empty; \
+                 use fewer n_mels or a larger n_fft",
+                self.n_mels
+            )
+        });
+        empty.into_iter().chain(self.can_stream().err().map(|error| error.message)).collect()
     }
 
     /// Samples that `center` adds on each side.

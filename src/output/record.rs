@@ -5,15 +5,12 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::SCHEMA_VERSION;
 use crate::decide::Prediction;
 use crate::media::Audio;
 use crate::media::probe::Probe;
 use crate::model::{Model, Task};
 use crate::{Error, ErrorKind};
-
-/// Version of the JSON that Percept writes. It grows when a field changes its meaning or goes away; new
-/// fields may come without it.
-pub const SCHEMA_VERSION: u32 = 1;
 
 /// What `percept classify` says of one input.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

@@ -109,6 +109,21 @@ impl AugmentConfig {
         })
     }
 
+    /// The fewest and the most samples that a clip of `samples` may have after changes to its signal.
+    pub(super) fn length_range(&self, samples: usize, sample_rate: u32) -> (usize, usize) {
+        if !self.enabled {
+            return (samples, samples);
+        }
+        let (samples, speed) = (samples as f64, f64::from(self.speed));
+        let silence = 2.0 * f64::from(self.silence) * f64::from(sample_rate);
+        ((samples / (1.0 + speed)).floor() as usize, (samples / (1.0 - speed) + silence).ceil() as usize)
+    }
+
+    /// How many times as many frames a clip may have after stretching.
+    pub(super) fn longest_stretch(&self) -> f32 {
+        if self.enabled { 1.0 + self.stretch } else { 1.0 }
+    }
+
     /// Changes to the samples: speed, gain, silence, noise.
     pub(super) fn signal(&self, samples: &[f32], sample_rate: u32, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
         let mut samples = samples.to_vec();
@@ -148,17 +163,17 @@ impl AugmentConfig {
         config: &FeatureConfig,
         rng: &mut ChaCha8Rng,
     ) -> Features {
-        if self.draws(self.stretch, rng) {
-            features = stretch_time(&features, 1.0 + plus_minus(rng, self.stretch));
-        }
         // Deltas, where there are any, are further blocks of as many bands.
         let bands = config.num_static_features();
+        if self.draws(self.stretch, rng) {
+            features = stretch_time(&features, bands, 1.0 + plus_minus(rng, self.stretch));
+        }
         if config.kind != FeatureKind::Mfcc {
             if self.draws(self.mel_warp, rng) {
                 warp_frequency(&mut features, bands, 1.0 + plus_minus(rng, self.mel_warp));
             }
             if self.draws(self.eq_db, rng) {
-                equalise(&mut features, bands, config.kind, &self.equaliser_curve(bands, rng));
+                equalise(&mut features, bands, config, &self.equaliser_curve(bands, rng));
             }
             if self.draws(self.frequency_mask, rng) {
                 let (start, end) = random_range(bands, self.frequency_mask, rng);
@@ -208,13 +223,17 @@ fn change_speed(samples: &[f32], speed: f64) -> Result<Vec<f32>> {
     Ok(output.take_data())
 }
 
-/// Linear interpolation between frames; `factor` above 1 makes the clip longer.
-fn stretch_time(features: &Features, factor: f32) -> Features {
+/// Linear interpolation between frames; `factor` above 1 makes the clip longer, and the deltas behind the first `bands`
+/// features smaller.
+fn stretch_time(features: &Features, bands: usize, factor: f32) -> Features {
     let frames = ((features.frames as f32 * factor).round() as usize).max(1);
     let step = features.frames as f32 / frames as f32;
     let mut data = Vec::with_capacity(frames * features.dim);
     for t in 0..frames {
-        data.extend((0..features.dim).map(|d| interpolate(&features.data, features.dim, d, t as f32 * step)));
+        data.extend((0..features.dim).map(|d| {
+            let slope = step.powi((d / bands) as i32);
+            slope * interpolate(&features.data, features.dim, d, t as f32 * step)
+        }));
     }
     Features { data, frames, dim: features.dim }
 }
@@ -231,11 +250,12 @@ fn warp_frequency(features: &mut Features, bands: usize, factor: f32) {
 }
 
 /// Adds `curve` in dB to the first block; a constant has no deltas.
-fn equalise(features: &mut Features, bands: usize, kind: FeatureKind, curve: &[f32]) {
+fn equalise(features: &mut Features, bands: usize, config: &FeatureConfig, curve: &[f32]) {
     for frame in features.data.chunks_exact_mut(features.dim) {
         for (value, db) in frame[..bands].iter_mut().zip(curve) {
-            match kind {
-                FeatureKind::Power => *value *= 10f32.powf(db / 10.0),
+            match config.kind {
+                // `power` is the exponent of the magnitude: 20 dB are a factor of 10 in magnitude, of 100 in power.
+                FeatureKind::Power => *value *= 10f32.powf(db / 20.0 * config.power),
                 FeatureKind::LogMel | FeatureKind::Mfcc => *value += db,
             }
         }
@@ -364,10 +384,10 @@ mod tests {
 
     #[test]
     fn stretch_keeps_the_first_and_the_last_of_a_clip() {
-        let longer = stretch_time(&ramp(10, 2), 1.5);
+        let longer = stretch_time(&ramp(10, 2), 2, 1.5);
         assert_eq!((longer.frames, longer.data[0]), (15, 0.0));
         assert!((longer.data[28] - 9.0).abs() < 0.7);
-        assert_eq!(stretch_time(&ramp(1, 2), 0.5).frames, 1);
+        assert_eq!(stretch_time(&ramp(1, 2), 2, 0.5).frames, 1);
     }
 
     #[test]

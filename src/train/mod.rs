@@ -96,14 +96,12 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
-/// Version of [`Report`]'s layout; it grows when a field changes its meaning or goes.
-pub const REPORT_VERSION: u32 = 1;
-
 /// What `percept train` prints as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "percept train")]
 pub struct Report {
     /// Version of this format: 1.
+    #[schemars(extend("const" = crate::SCHEMA_VERSION))]
     pub schema_version: u32,
     /// Name and version of the program that wrote this: `percept 0.1.0`.
     pub tool: String,
@@ -158,7 +156,7 @@ impl Report {
     pub fn new(outcome: &Outcome, path: &Path, warnings: Vec<String>, failures: Vec<Failure>) -> Self {
         let header = outcome.model.header();
         Self {
-            schema_version: REPORT_VERSION,
+            schema_version: crate::SCHEMA_VERSION,
             tool: crate::TOOL.to_string(),
             model: ReportModel {
                 path: path.display().to_string(),

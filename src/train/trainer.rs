@@ -19,7 +19,7 @@ use super::{Dataset, Event, Item, Outcome, StopReason, TrainConfig};
 use crate::evaluate::{Failure, evaluate_files};
 use crate::features::{Extractor, Features, Normalization, Normalize, Statistics};
 use crate::media::{AudioOptions, load_audio};
-use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task};
+use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task, check_label};
 use crate::nn::{Network, OutputKind, Weights};
 use crate::pipeline::Classifier;
 use crate::signal::Signal;
@@ -27,6 +27,8 @@ use crate::{Error, ErrorKind, Result, TOOL};
 
 /// Most samples that are held in memory at once, all clips together: 8 GiB.
 const MAX_SAMPLES_IN_MEMORY: usize = 2 << 30;
+/// Files that are read between two looks at the limit and two reports of progress.
+const FILES_AT_ONCE: usize = 64;
 
 /// Memory that one shard of a batch may take in training, in bytes; a longer clip goes alone.
 const SHARD_BYTES: usize = 512 << 20;
@@ -50,6 +52,7 @@ pub fn train(
 ) -> Result<Outcome> {
     let start = Instant::now();
     config.validate()?;
+    check_label(name)?;
     let dataset = Dataset::load(&config.data)?;
     let mut parts = split(&dataset, &config.data, config.training.seed)?;
     for message in dataset.messages.iter().chain(&parts.messages) {
@@ -62,9 +65,12 @@ pub fn train(
 
     let training = load_part(&dataset, &mut parts.train, "training", config, on_event, stop)?;
     let validation = load_part(&dataset, &mut parts.validation, "validation", config, on_event, stop)?;
-    if let Some(label) = missing_label(&dataset, &parts.train) {
-        let message =
-            format!("no clip of label `{label}` is in the training part; add some, or leave the label out");
+    let counts = dataset.count_labels(parts.train.iter().copied());
+    if let Some(label) = counts.iter().position(|&count| count == 0) {
+        let message = format!(
+            "no clip of label `{}` in the training part could be read; the warnings say why",
+            dataset.labels[label]
+        );
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     let fingerprint = fingerprint(&dataset, &parts)?;
@@ -102,9 +108,11 @@ pub fn train(
     let mut evaluate = |part: &str, indices: &[usize]| {
         let clips: Vec<_> =
             indices.iter().map(|&i| (&*dataset.items[i].path, dataset.items[i].label)).collect();
-        if clips.is_empty() {
+        // Whoever stopped it wants the model now.
+        if clips.is_empty() || learned.stop_reason == StopReason::Interrupted {
             return None;
         }
+        on_event(Event::Message(format!("evaluating on the {part} part: {} clips", clips.len())));
         // What has been learned is not thrown away over files that cannot be read.
         evaluate_files(&classifier, &clips, &AudioOptions::default(), &|_| {})
             .map_err(|error| on_event(Event::Warning(format!("the {part} part was not evaluated: {error}"))))
@@ -155,12 +163,10 @@ fn load_part(
     on_event: &mut dyn FnMut(Event),
     stop: &AtomicBool,
 ) -> Result<Vec<Clip>> {
-    /// Files between two reports of progress.
-    const CHUNK: usize = 256;
     let total = indices.len();
     let mut clips: Vec<Clip> = Vec::with_capacity(total);
     let (mut samples, mut done) = (0, 0);
-    for chunk in indices.chunks(CHUNK) {
+    for chunk in indices.chunks(FILES_AT_ONCE) {
         let loaded: Vec<_> =
             chunk.par_iter().map(|&index| (index, load_clip(&dataset.items[index], config))).collect();
         for (index, result) in loaded {
@@ -202,8 +208,15 @@ fn load_part(
 fn load_clip(item: &Item, config: &TrainConfig) -> Result<(Signal, Vec<String>)> {
     let options = AudioOptions { sample_rate: Some(config.features.sample_rate), ..AudioOptions::default() };
     let audio = load_audio(&item.path, &options)?;
-    // Twice: augmentation may play it slower and stretch it.
-    let frames = 2 * config.features.num_frames(audio.signal.samples.len());
+    let augment = &config.augment;
+    let samples = audio.signal.samples.len();
+    let (shortest, longest) = augment.length_range(samples, audio.signal.sample_rate);
+    if config.features.num_frames(shortest) == 0 {
+        let message =
+            format!("is too short for one frame: {samples} samples; leave it out, or set center = true");
+        return Err(Error::new(ErrorKind::Empty, message).with_path(&item.path));
+    }
+    let frames = (config.features.num_frames(longest) as f32 * augment.longest_stretch()).ceil() as usize;
     let most = MAX_CLIP_BYTES / bytes_per_frame(config);
     if frames > most {
         let message = format!(
@@ -218,12 +231,6 @@ fn load_clip(item: &Item, config: &TrainConfig) -> Result<(Signal, Vec<String>)>
 
 fn bytes_per_frame(config: &TrainConfig) -> usize {
     config.network.training_bytes_per_frame(config.features.num_features())
-}
-
-fn missing_label<'a>(dataset: &'a Dataset, train: &[usize]) -> Option<&'a str> {
-    let mut counts = vec![0usize; dataset.labels.len()];
-    train.iter().for_each(|&index| counts[dataset.items[index].label] += 1);
-    counts.iter().position(|&count| count == 0).map(|label| dataset.labels[label].as_str())
 }
 
 /// Where the data lies on this machine is nobody's business, and the same training gives the same model anywhere.

@@ -16,6 +16,8 @@ mod x86;
 
 use std::sync::OnceLock;
 
+use crate::{Error, ErrorKind, Result};
+
 pub(crate) use math::{sigmoid, tanh};
 pub(crate) use pack::{PackedWeights, Parameters};
 pub(crate) use scan::{Backward, Columns, Forward, Operands};
@@ -39,14 +41,33 @@ pub enum Isa {
 impl Isa {
     const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable];
 
-    /// The widest that this machine has, or the one that [`KERNEL_VARIABLE`] names, if the machine has it.
+    /// The widest that this machine has, or the one that [`KERNEL_VARIABLE`] names.
+    ///
+    /// # Panics
+    /// Where the variable names none that this machine has; [`Isa::from_environment`] tells without a panic.
     pub fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            let available: Vec<Self> = Self::available().collect();
-            let named = std::env::var(KERNEL_VARIABLE).ok();
-            let chosen = named.and_then(|name| available.iter().find(|isa| isa.name() == name));
-            *chosen.unwrap_or(&available[0])
+        *BEST.get_or_init(|| match Self::from_environment() {
+            Ok(isa) => isa,
+            Err(error) => panic!("{error}"),
+        })
+    }
+
+    /// As [`Isa::best`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where the variable names none that this machine has.
+    pub fn from_environment() -> Result<Self> {
+        let available: Vec<Self> = Self::available().collect();
+        let Some(name) = std::env::var_os(KERNEL_VARIABLE) else { return Ok(available[0]) };
+        available.iter().copied().find(|isa| name == isa.name()).ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
+            let message = format!(
+                "{KERNEL_VARIABLE} is {:?}; this machine has {}",
+                name.to_string_lossy(),
+                names.join(", ")
+            );
+            Error::new(ErrorKind::Config, message)
         })
     }
 
@@ -236,6 +257,7 @@ compile_for!("neon", neon::Neon, forward_neon, backward_neon);
 /// One layer in one direction, from its input products to its states.
 pub(crate) fn forward<C: Gates>(isa: Isa, args: Forward) {
     assert!(isa.is_available());
+    assert_eq!(args.weights.made_for, (isa, pack::Way::Forward, args.hidden));
     args.check::<C>();
     // SAFETY: the machine has the instructions, and the sizes are checked.
     unsafe {
@@ -254,6 +276,7 @@ pub(crate) fn forward<C: Gates>(isa: Isa, args: Forward) {
 /// The way back through one layer in one direction.
 pub(crate) fn backward<C: Gates>(isa: Isa, args: Backward) {
     assert!(isa.is_available());
+    assert_eq!(args.weights.made_for, (isa, pack::Way::Backward, args.hidden));
     args.check::<C>();
     // SAFETY: the machine has the instructions, and the sizes are checked.
     unsafe {

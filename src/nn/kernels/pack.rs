@@ -101,8 +101,17 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// Which way of a scan weights are packed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Forward,
+    Backward,
+}
+
 /// The products of a step, packed for one way.
 pub(crate) struct PackedWeights {
+    /// For which vectors and which way; a scan of another kind would read beyond them.
+    pub(super) made_for: (Isa, Way, usize),
     pub(super) first: Packed,
     pub(super) memory: Option<Packed>,
     pub(super) second: Option<Packed>,
@@ -118,8 +127,8 @@ impl PackedWeights {
     pub fn forward<C: Gates>(isa: Isa, parameters: Parameters, hidden: usize) -> Self {
         let square = hidden * hidden;
         Self::new::<C>(
+            (isa, Way::Forward, hidden),
             parameters,
-            hidden,
             Packed::transposed(
                 isa,
                 &parameters.weight[..C::FIRST * square],
@@ -141,8 +150,8 @@ impl PackedWeights {
     pub fn backward<C: Gates>(isa: Isa, parameters: Parameters, hidden: usize) -> Self {
         let square = hidden * hidden;
         Self::new::<C>(
+            (isa, Way::Backward, hidden),
             parameters,
-            hidden,
             Packed::straight(isa, &parameters.weight[..C::FIRST * square], hidden),
             (C::FROM_MEMORY > 0)
                 .then(|| Packed::straight(isa, &parameters.peephole[..C::FROM_MEMORY * square], hidden)),
@@ -151,12 +160,13 @@ impl PackedWeights {
     }
 
     fn new<C: Gates>(
+        made_for: (Isa, Way, usize),
         parameters: Parameters,
-        hidden: usize,
         first: Packed,
         memory: Option<Packed>,
         second: Option<Packed>,
     ) -> Self {
+        let hidden = made_for.2;
         // A gate of the second round alone has its bias there.
         let mut first_bias = vec![0f32; MAX_GATES * hidden];
         first_bias[..C::FIRST * hidden].copy_from_slice(&parameters.bias[..C::FIRST * hidden]);
@@ -168,6 +178,6 @@ impl PackedWeights {
             Peepholes::Diagonal => parameters.peephole.to_vec(),
             Peepholes::None | Peepholes::Full => vec![0.0; super::PEEPHOLE_GATES * hidden],
         };
-        Self { first, memory, second, first_bias, second_bias, diagonal }
+        Self { made_for, first, memory, second, first_bias, second_bias, diagonal }
     }
 }
