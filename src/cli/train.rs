@@ -193,12 +193,8 @@ fn check_output(path: &Path) -> Result<String> {
     if path.exists() && !path.is_file() && !path.is_dir() {
         return wrong("is no ordinary file, so no model can be written there (-o)");
     }
-    if path.is_file() {
-        if Model::load(path).is_err() {
-            return wrong(
-                "exists and is no Percept model; it is not replaced: remove it, or name another (-o)",
-            );
-        }
+    if path.is_file() && Model::load(path).is_err() {
+        return wrong("exists and is no Percept model; it is not replaced: remove it, or name another (-o)");
     }
     // Finds out whether the folder is there and can be written to; dropped, it leaves nothing behind.
     AtomicFile::create(path.canonicalize().unwrap_or(path.to_path_buf()))?;

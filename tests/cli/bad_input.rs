@@ -224,7 +224,7 @@ fn a_configuration_or_a_manifest_that_never_ends_is_refused() {
 fn the_number_of_jobs_has_bounds() {
     let place = Workplace::new();
     for command in [&["classify", "tone.wav"][..], &["evaluate", "--manifest", "no.csv"]] {
-        for jobs in ["0", "-1", "1025", "99999999999999999999", "x"] {
+        for jobs in ["0", "1025", "99999999999999999999", "x"] {
             let run = place.run(&[command, &["--jobs", jobs]].concat());
             assert_eq!(run.code(), 2, "{command:?} {jobs}");
             assert!(run.stderr().contains("--jobs"), "{}", run.stderr());
