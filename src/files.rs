@@ -21,11 +21,8 @@ pub(crate) fn open_regular(path: &Path, due: &str) -> Result<File> {
     File::open(path).map_err(|e| Error::io(&e, path))
 }
 
-/// Reads a text file of at most `limit` bytes; `due` as in [`open_regular`]. Without the byte order mark.
-///
-/// # Errors
-/// Besides those of the system, [`ErrorKind::Limit`], and `not_text` at the line where it is not UTF-8.
-pub(crate) fn read_text(path: &Path, due: &str, limit: u64, not_text: ErrorKind) -> Result<String> {
+/// Reads a file of at most `limit` bytes; `due` as in [`open_regular`].
+pub(crate) fn read_limited(path: &Path, due: &str, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // What it holds is counted as it is read: a size that the system tells may be wrong.
     let file = open_regular(path, due)?;
@@ -34,6 +31,15 @@ pub(crate) fn read_text(path: &Path, due: &str, limit: u64, not_text: ErrorKind)
         let message = format!("holds more than {limit} bytes, the most that is read of it");
         return Err(Error::new(ErrorKind::Limit, message).with_path(path));
     }
+    Ok(bytes)
+}
+
+/// Reads a text file of at most `limit` bytes; `due` as in [`open_regular`]. Without the byte order mark.
+///
+/// # Errors
+/// Besides those of the system, [`ErrorKind::Limit`], and `not_text` at the line where it is not UTF-8.
+pub(crate) fn read_text(path: &Path, due: &str, limit: u64, not_text: ErrorKind) -> Result<String> {
+    let bytes = read_limited(path, due, limit)?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&b| b == b'\n').count() as u64;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::features::{FeatureConfig, Features, Normalization, Normalize};
-use crate::files::AtomicFile;
+use crate::files::{AtomicFile, read_limited};
 use crate::nn::{MAX_WIDTH, Network, NetworkConfig, Weights};
 use crate::{Error, ErrorKind, Result};
 
@@ -136,7 +136,9 @@ impl Model {
 
     /// Reads and checks a model file.
     pub fn load(path: &Path) -> Result<Self> {
-        read_limited(path).and_then(|bytes| Self::from_bytes(&bytes)).map_err(|e| e.with_path(path))
+        read_limited(path, "a model file is due", MAX_FILE_BYTES)
+            .and_then(|bytes| Self::from_bytes(&bytes))
+            .map_err(|e| e.with_path(path))
     }
 
     /// Reads and checks a model file's bytes.
@@ -310,22 +312,6 @@ fn to_f32(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
         Dtype::F16 => Ok(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
         other => Err(bad(format!("tensor `{name}` is of type {other:?}; a model has F32 or F16"))),
     }
-}
-
-fn read_limited(path: &Path) -> Result<Vec<u8>> {
-    let io = |e: std::io::Error| Error::io(&e, path);
-    let file = std::fs::File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
-    if metadata.is_dir() {
-        return Err(Error::new(ErrorKind::Path, "is a directory where a model file is due"));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len().min(MAX_FILE_BYTES) as usize);
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        let message = format!("is larger than the limit of {MAX_FILE_BYTES} bytes for a model");
-        return Err(Error::new(ErrorKind::Limit, message));
-    }
-    Ok(bytes)
 }
 
 /// The first eight bytes give the header's length: said here in plain words before the library looks.

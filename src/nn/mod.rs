@@ -9,6 +9,7 @@ pub mod network;
 mod packing;
 pub mod reference;
 pub mod rnn;
+pub mod state_dict;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
