@@ -38,6 +38,7 @@ pub mod error;
 pub mod evaluate;
 pub mod features;
 pub mod files;
+mod guard;
 pub mod media;
 pub mod model;
 pub mod nn;

@@ -23,6 +23,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 
 use crate::error::one_line;
 use crate::files::check_utf8;
+use crate::guard::guard;
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -159,9 +160,10 @@ pub(crate) fn refuse_stdin(inputs: &[std::path::PathBuf]) -> Result<()> {
 /// Runs `work` on one input. A panic in it (a decoder's, most likely) is that input's error: the others go on.
 pub(crate) fn one_input<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let result = check_input(path).and_then(|()| {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
-            let message =
-                "percept stumbled over this file, which is a defect; please report it with the file";
+        guard(work).unwrap_or_else(|what| {
+            let message = format!(
+                "percept stumbled over this file ({what}), which is a defect; please report it with the file"
+            );
             Err(Error::new(ErrorKind::Internal, message))
         })
     });

@@ -1,6 +1,6 @@
 //! What Percept cannot decode itself, decoded by the `ffmpeg` program where there is one.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,30 +19,67 @@ use crate::{Error, ErrorKind, Result};
 /// is no program turns the help of ffmpeg off.
 pub const FFMPEG_VARIABLE: &str = "PERCEPT_FFMPEG";
 
-const INSTALL: &str = "install ffmpeg (https://ffmpeg.org) and Percept will use it to read this file";
-
 struct Programs {
     ffmpeg: PathBuf,
     ffprobe: PathBuf,
 }
 
-/// The two programs, or `None` when either is not there.
-fn programs() -> Option<Programs> {
-    let ffmpeg = match std::env::var_os(FFMPEG_VARIABLE) {
-        Some(name) => PathBuf::from(name),
-        None => PathBuf::from("ffmpeg"),
+/// Why ffmpeg cannot be asked.
+#[derive(Debug, PartialEq)]
+enum Missing {
+    Ffmpeg,
+    /// `PERCEPT_FFMPEG` names no program.
+    Named(PathBuf),
+    /// `ffprobe` does not stand beside this `ffmpeg`, nor on the PATH.
+    Ffprobe(PathBuf),
+}
+
+impl Missing {
+    /// What to do about it.
+    fn advice(&self) -> String {
+        match self {
+            Self::Ffmpeg => {
+                "install ffmpeg (https://ffmpeg.org) and Percept will use it to read this file".into()
+            }
+            Self::Named(path) => format!(
+                "{FFMPEG_VARIABLE} names {}, where there is no program: correct it, or install ffmpeg \
+                 (https://ffmpeg.org) and unset it",
+                path.display()
+            ),
+            Self::Ffprobe(ffmpeg) => format!(
+                "put ffprobe, which comes with ffmpeg, beside {} and Percept will use both to read this file",
+                ffmpeg.display()
+            ),
+        }
+    }
+}
+
+fn programs() -> std::result::Result<Programs, Missing> {
+    find(std::env::var_os(FFMPEG_VARIABLE).map(PathBuf::from), std::env::var_os("PATH").as_deref())
+}
+
+/// The two programs, by what the environment says.
+fn find(named: Option<PathBuf>, path: Option<&OsStr>) -> std::result::Result<Programs, Missing> {
+    let name = named.clone().unwrap_or_else(|| "ffmpeg".into());
+    let ffmpeg = if name.components().count() > 1 { existing(name) } else { on_path(&name, path) }
+        .ok_or_else(|| named.map_or(Missing::Ffmpeg, Missing::Named))?;
+    // ffmpeg-7.exe goes with ffprobe-7.exe.
+    let own = ffmpeg.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let beside = match own.replace("ffmpeg", "ffprobe") {
+        name if name == own => Path::new("ffprobe").with_extension(std::env::consts::EXE_EXTENSION),
+        name => name.into(),
     };
-    let ffmpeg = if ffmpeg.components().count() > 1 { existing(ffmpeg) } else { on_path(&ffmpeg) }?;
-    let name = ffmpeg.file_name()?.to_string_lossy().replace("ffmpeg", "ffprobe");
-    let ffprobe = existing(ffmpeg.with_file_name(&name)).or_else(|| on_path(Path::new("ffprobe")))?;
-    Some(Programs { ffmpeg, ffprobe })
+    match existing(ffmpeg.with_file_name(beside)).or_else(|| on_path(Path::new("ffprobe"), path)) {
+        Some(ffprobe) => Ok(Programs { ffmpeg, ffprobe }),
+        None => Err(Missing::Ffprobe(ffmpeg)),
+    }
 }
 
 fn existing(path: PathBuf) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-fn on_path(name: &Path) -> Option<PathBuf> {
+fn on_path(name: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
     if name.as_os_str().is_empty() {
         return None;
     }
@@ -51,12 +88,17 @@ fn on_path(name: &Path) -> Option<PathBuf> {
     } else {
         name.with_extension(std::env::consts::EXE_EXTENSION)
     };
-    std::env::split_paths(&std::env::var_os("PATH")?).find_map(|folder| existing(folder.join(&name)))
+    std::env::split_paths(path?).find_map(|folder| existing(folder.join(&name)))
 }
 
 /// Whether ffmpeg can be asked.
 pub fn is_available() -> bool {
-    programs().is_some()
+    programs().is_ok()
+}
+
+/// What to do so that ffmpeg can be asked.
+pub(super) fn advice() -> Option<String> {
+    programs().err().map(|missing| missing.advice())
 }
 
 /// What `ffprobe` prints.
@@ -142,11 +184,13 @@ impl Report {
 
 /// Asks `ffprobe` about a file that Percept itself could not read, for the reason `native`.
 pub(super) fn report(path: &Path, native: &Error) -> Result<Report> {
-    let Some(programs) = programs() else {
-        if native.kind == ErrorKind::Empty {
-            return Err(native.clone());
+    let programs = match programs() {
+        Ok(programs) => programs,
+        Err(_) if native.kind == ErrorKind::Empty => return Err(native.clone()),
+        Err(missing) => {
+            let message = format!("{}; {}", native.message, missing.advice());
+            return Err(Error { message, ..native.clone() });
         }
-        return Err(Error { message: format!("{}; {INSTALL}", native.message), ..native.clone() });
     };
     let mut child = Command::new(&programs.ffprobe)
         .args(["-v", "error", "-protocol_whitelist", "file,pipe", "-of", "json", "-show_entries"])
@@ -253,7 +297,7 @@ pub(super) fn open(
 
 impl FfmpegSource {
     fn start(path: &Path, track: usize, sample_rate: u32, channels: usize, native: &Error) -> Result<Self> {
-        let programs = programs().ok_or_else(|| native.clone())?;
+        let programs = programs().map_err(|_| native.clone())?;
         let mut child = Command::new(&programs.ffmpeg)
             .args(["-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-i"])
             .arg(file_url(path))
@@ -395,5 +439,26 @@ mod tests {
         let said = "[flac @ 0x5577521a0c40] invalid sync code";
         assert_eq!(without_addresses(said), "[flac] invalid sync code");
         assert_eq!(without_addresses("no address"), "no address");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let exe = |name: &str| folder.path().join(name).with_extension(std::env::consts::EXE_EXTENSION);
+        let path = Some(folder.path().as_os_str());
+        let missing = |named: Option<PathBuf>| find(named, path).err();
+        assert_eq!(missing(None), Some(Missing::Ffmpeg));
+        assert_eq!(missing(Some(exe("other"))), Some(Missing::Named(exe("other"))));
+        assert!(Missing::Named("x/y".into()).advice().starts_with("PERCEPT_FFMPEG names x/y,"));
+
+        std::fs::write(exe("ffmpeg"), "").unwrap();
+        assert_eq!(missing(None), Some(Missing::Ffprobe(exe("ffmpeg"))));
+        assert!(!missing(None).unwrap().advice().contains("install"));
+
+        std::fs::write(exe("ffprobe"), "").unwrap();
+        assert_eq!(missing(None), None);
+        // A program of another name is not asked as ffprobe.
+        std::fs::write(exe("mine"), "").unwrap();
+        assert_eq!(find(Some(exe("mine")), None).unwrap_or_else(|e| panic!("{e:?}")).ffprobe, exe("ffprobe"));
     }
 }

@@ -31,5 +31,7 @@ pub const MAX_FFMPEG_MESSAGES: u64 = 64 << 10;
 pub const FFMPEG_PATIENCE: u64 = 120;
 /// Longest gap between packets, by their time stamps, that is filled with silence, in seconds.
 pub const MAX_GAP_SECONDS: u64 = 60;
+/// Most silence in all that takes the place of damaged and missing packets, in seconds.
+pub const MAX_SILENCE_SECONDS: u64 = 600;
 /// Bytes behind the sound that may be a tag, and are no sign of damage.
 pub const MAX_TRAILING_TAG: u64 = 4096;

@@ -1,7 +1,6 @@
 //! Containers and packet codecs through Symphonia, with Opus packets handed to `opus`.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use symphonia::core::codecs::CodecParameters;
@@ -13,11 +12,12 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::core::packet::Packet;
 use symphonia::default::formats as read;
 
-use super::limits::{BLOCK_SAMPLES, MAX_GAP_SECONDS, MAX_TRACKS, MAX_TRAILING_TAG};
+use super::limits::{BLOCK_SAMPLES, MAX_GAP_SECONDS, MAX_SILENCE_SECONDS, MAX_TRACKS, MAX_TRAILING_TAG};
 use super::reader::{Step, StreamInfo, check_stream, no_such_track, place};
 use super::sniff::Container;
 use super::source::{OffsetFile, flac_sound_bytes, without_tags};
 use super::{mp4, opus};
+use crate::guard::guard;
 use crate::{Error, ErrorKind, Result};
 
 type Format = Box<dyn FormatReader>;
@@ -69,6 +69,27 @@ pub(super) fn all_known(format: &dyn FormatReader) -> bool {
     !format.tracks().is_empty() && format.tracks().iter().all(|track| track.codec_params.is_some())
 }
 
+/// Whether audio track `asked` is the same for Percept and ffmpeg: a track of an unknown codec before it may be
+/// another audio track, which ffmpeg counts.
+fn check_number(format: &dyn FormatReader, asked: usize) -> Result<()> {
+    let mut audio = 0;
+    for track in format.tracks() {
+        match &track.codec_params {
+            Some(CodecParameters::Audio(_)) if audio == asked => return Ok(()),
+            Some(CodecParameters::Audio(_)) => audio += 1,
+            Some(_) => {}
+            None => {
+                let message = format!(
+                    "a track of a codec that Percept does not know leaves open which one is audio track {}",
+                    asked.saturating_add(1)
+                );
+                return Err(Error::new(ErrorKind::UnsupportedCodec, message));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Position of the default track among the audio tracks.
 pub(super) fn default_track(format: &dyn FormatReader) -> usize {
     let id = format.default_track(TrackType::Audio).map(|track| track.id);
@@ -105,7 +126,7 @@ pub(super) struct PacketSource {
 #[derive(Default)]
 struct Losses {
     count: usize,
-    /// Silence that took their place.
+    /// Silence given in their place. Behind the last sound there is none.
     frames: u64,
     first: u64,
     reason: String,
@@ -135,6 +156,9 @@ impl PacketSource {
         start: u64,
         audio_track: Option<usize>,
     ) -> Result<(Self, StreamInfo)> {
+        if let Some(asked) = audio_track {
+            check_number(format.as_ref(), asked)?;
+        }
         let tracks = audio_tracks(format.as_ref()).count();
         if tracks == 0 {
             return Err(no_audio(format.as_ref()));
@@ -239,19 +263,20 @@ impl PacketSource {
                 let frames = self.silence.min((BLOCK_SAMPLES / self.channels).max(1) as u64);
                 self.silence -= frames;
                 block.resize(frames as usize * self.channels, 0.0);
+                self.losses.frames += self.trim(block);
             } else {
                 std::mem::swap(block, &mut self.held);
                 self.held.clear();
+                self.trim(block);
             }
-            self.trim(block);
             if !block.is_empty() {
                 return Step::Block;
             }
         }
     }
 
-    /// Drops the encoder's delay and padding.
-    fn trim(&mut self, block: &mut Vec<f32>) {
+    /// Drops the encoder's delay and padding; gives the number of frames that are left.
+    fn trim(&mut self, block: &mut Vec<f32>) -> u64 {
         let frames = (block.len() / self.channels) as u64;
         let skip = self.skip.min(frames);
         self.skip -= skip;
@@ -262,10 +287,22 @@ impl PacketSource {
             self.take -= take;
         }
         self.frames += take;
+        take
     }
 
-    /// Reads and decodes one packet into `held`.
+    /// Reads and decodes one packet into `held`; stops where too much is lost.
     fn turn(&mut self) -> Turn {
+        let turn = self.packet();
+        let silence = self.losses.frames.saturating_add(self.silence);
+        if self.sample_rate > 0 && silence > MAX_SILENCE_SECONDS * u64::from(self.sample_rate) {
+            self.held.clear();
+            let message = format!("more than {MAX_SILENCE_SECONDS} s before this are damaged or missing");
+            return Turn::Stop(Step::Broken(message));
+        }
+        turn
+    }
+
+    fn packet(&mut self) -> Turn {
         let format = &mut self.format;
         let packet = match guarded(|| format.next_packet()) {
             Ok(Some(packet)) if packet.track_id == self.track => packet,
@@ -349,8 +386,7 @@ impl PacketSource {
             self.losses.reason = reason;
         }
         self.losses.count += 1;
-        self.losses.frames += frames;
-        self.silence += frames;
+        self.silence = self.silence.saturating_add(frames);
     }
 
     /// Decodes into `held`; gives rate and channels.
@@ -364,8 +400,8 @@ impl PacketSource {
             }),
             Decoder::Opus(decoder) => {
                 let channels = decoder.channels();
-                catch_unwind(AssertUnwindSafe(|| decoder.decode(&packet.data, held)))
-                    .unwrap_or_else(|_| Err("the decoder failed".into()))
+                guard(|| decoder.decode(&packet.data, held))
+                    .unwrap_or_else(|_| Err("the decoder failed on these bytes".into()))
                     .map_err(Failure::Other)?;
                 let end = (packet.trim_end.get() as usize).saturating_mul(channels);
                 held.truncate(held.len().saturating_sub(end));
@@ -498,7 +534,7 @@ impl std::fmt::Display for Failure {
 
 /// Runs a third-party decoder on outside bytes: a panic in it is a damaged file, not the end of a batch.
 fn guarded<T>(run: impl FnOnce() -> symphonia::core::errors::Result<T>) -> std::result::Result<T, Failure> {
-    match catch_unwind(AssertUnwindSafe(run)) {
+    match guard(run) {
         Ok(result) => result.map_err(Failure::Symphonia),
         Err(_) => Err(Failure::Other("the decoder failed on these bytes".into())),
     }

@@ -127,35 +127,22 @@ fn from_tracks(path: &Path, format: &dyn FormatReader, container: Container) -> 
     let mut streams = Vec::new();
     let mut warnings = Vec::new();
     let default = packets::default_track(format);
-    let mut label = packets::container_label(container, "");
     let mut audio_track = 0;
     for (index, track) in format.tracks().iter().enumerate() {
         streams.push(match &track.codec_params {
             Some(CodecParameters::Audio(parameters)) => {
                 let declared = StreamInfo {
-                    container: label.clone(),
+                    container: String::new(),
                     codec: packets::codec_name(parameters.codec),
                     sample_rate: parameters.sample_rate.unwrap_or(0),
                     channels: parameters.channels.as_ref().map_or(0, |channels| channels.count()),
                 };
                 let mut stream = AudioStream::new(index, audio_track, &declared, audio_track == default);
                 stream.language.clone_from(&track.language);
-                let stream = match AudioReader::open(path, Some(audio_track)) {
-                    Ok(reader) => {
-                        label.clone_from(&reader.info().container);
-                        counted(stream, reader, &mut warnings)
-                    }
-                    Err(error) => {
-                        warnings.push(format!(
-                            "audio track {} cannot be decoded: {}",
-                            audio_track + 1,
-                            error.message
-                        ));
-                        stream
-                    }
-                };
+                // The default needs no number, which tracks of an unknown codec may leave open.
+                let asked = (!stream.default).then_some(audio_track);
                 audio_track += 1;
-                Stream::Audio(stream)
+                Stream::Audio(decoded(path, asked, stream, &mut warnings))
             }
             Some(CodecParameters::Video(parameters)) => Stream::Video(VideoStream {
                 index,
@@ -163,10 +150,20 @@ fn from_tracks(path: &Path, format: &dyn FormatReader, container: Container) -> 
                 width: parameters.width.map(u32::from),
                 height: parameters.height.map(u32::from),
             }),
-            _ => Stream::Other(OtherStream { index, codec: "unknown".into() }),
+            other => {
+                if other.is_none() {
+                    let advice = ffmpeg::advice().map_or(String::new(), |advice| format!("; {advice}"));
+                    warnings.push(format!("stream {index} is of a codec that Percept does not know{advice}"));
+                }
+                Stream::Other(OtherStream { index, codec: "unknown".into() })
+            }
         });
     }
-    Probe { container: label, streams, warnings }
+    let codec = streams.iter().find_map(|stream| match stream {
+        Stream::Audio(audio) => Some(audio.codec.as_str()),
+        _ => None,
+    });
+    Probe { container: packets::container_label(container, codec.unwrap_or_default()), streams, warnings }
 }
 
 fn from_ffmpeg(path: &Path, native: &Error) -> Result<Probe> {
@@ -186,19 +183,8 @@ fn from_ffmpeg(path: &Path, native: &Error) -> Result<Probe> {
                 };
                 let mut stream = AudioStream::new(index, audio_track, &info, audio_track == default);
                 stream.language = found.language();
-                let stream = match AudioReader::open(path, Some(audio_track)) {
-                    Ok(reader) => counted(stream, reader, &mut warnings),
-                    Err(error) => {
-                        warnings.push(format!(
-                            "audio track {} cannot be decoded: {}",
-                            audio_track + 1,
-                            error.message
-                        ));
-                        stream
-                    }
-                };
                 audio_track += 1;
-                Stream::Audio(stream)
+                Stream::Audio(decoded(path, Some(audio_track - 1), stream, &mut warnings))
             }
             "video" => Stream::Video(VideoStream {
                 index,
@@ -229,6 +215,23 @@ impl AudioStream {
     }
 }
 
+/// The stream as decoding tells it, or a warning why it cannot be decoded. `asked` as in [`AudioReader::open`].
+fn decoded(
+    path: &Path,
+    asked: Option<usize>,
+    stream: AudioStream,
+    warnings: &mut Vec<String>,
+) -> AudioStream {
+    match AudioReader::open(path, asked) {
+        Ok(reader) => counted(stream, reader, warnings),
+        Err(error) => {
+            let track = stream.audio_track;
+            warnings.push(format!("audio track {track} cannot be decoded: {}", error.message));
+            stream
+        }
+    }
+}
+
 /// Decodes to the end, to know the exact number of samples, and what the decoder knows better than the header.
 fn counted(stream: AudioStream, mut reader: AudioReader, warnings: &mut Vec<String>) -> AudioStream {
     let mut block = Vec::new();
@@ -240,7 +243,9 @@ fn counted(stream: AudioStream, mut reader: AudioReader, warnings: &mut Vec<Stri
         }
     };
     let about = format!("audio track {}: ", stream.audio_track);
-    warnings.extend(reader.warnings().iter().cloned().chain(error).map(|warning| about.clone() + &warning));
+    let none = (reader.num_samples() == 0).then(|| "it holds no samples".to_string());
+    let said = reader.warnings().iter().cloned().chain(error).chain(none);
+    warnings.extend(said.map(|warning| about.clone() + &warning));
     let info = reader.info();
     AudioStream {
         codec: info.codec.clone(),

@@ -126,6 +126,21 @@ impl WavSource {
             declared.min(there)
         };
         let (format, codec, block_align) = fmt.decoder(fact_frames, remaining)?;
+        if let Format::Adpcm { .. } = format {
+            let rest = remaining % block_align as u64;
+            if rest > 0 {
+                warnings.push(format!(
+                    "the last block is cut short ({rest} of {block_align} bytes) and left out"
+                ));
+            }
+        } else if usize::from(fmt.block_align) != block_align {
+            warnings.push(format!(
+                "the header contradicts itself: {} of {} bits in {} bytes; taken for {codec}",
+                super::mix::count(usize::from(fmt.channels), "channel"),
+                fmt.bits,
+                fmt.block_align
+            ));
+        }
         if declared > there && !UNKNOWN_SIZES.contains(&declared) {
             warnings.push(format!(
                 "the header promises {declared} bytes of sound, the file holds {there}: it was cut short, or its \
@@ -278,10 +293,13 @@ impl Fmt {
     fn decoder(&self, fact_frames: Option<u32>, data_bytes: u64) -> Result<(Format, String, usize)> {
         let channels = usize::from(self.channels);
         let align = usize::from(self.block_align);
-        // The block size says how wide a sample is stored, unless it makes no sense.
+        // How many bytes a sample is stored in: where bits and block size contradict each other, the bits count, as in
+        // ffmpeg, but 24 bits in 4 bytes are met, and an odd number of bits says little.
         let by_bits = usize::from(self.bits).div_ceil(8);
-        let width = match align / channels.max(1) {
-            width if align % channels.max(1) == 0 && width >= by_bits && width <= 8 && width > 0 => width,
+        let by_align = if align % channels.max(1) == 0 { align / channels.max(1) } else { 0 };
+        let width = match (self.bits, by_align) {
+            (24, 4) => 4,
+            (bits, 1..=8) if (bits == 0 || bits % 8 != 0) && by_align >= by_bits => by_align,
             _ => by_bits,
         };
         let (format, codec) = match (self.tag, width, self.bits) {
