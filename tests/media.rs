@@ -249,3 +249,176 @@ fn probe_tells_what_a_file_holds_and_counts_exactly() {
     assert_eq!(json["streams"][0]["kind"], "audio");
     assert!(json["streams"][0].get("language").is_none(), "what is not known is left out");
 }
+
+#[test]
+fn bits_win_where_a_header_contradicts_itself() {
+    let folder = Folder::new();
+    let load = |bits: u16, align: u16, data: &[u8]| {
+        let mut bytes = sized(1, 1, 8_000, bits, data);
+        bytes[32..34].copy_from_slice(&align.to_le_bytes());
+        load_audio(&folder.file("x.wav", &bytes), &AudioOptions::default()).unwrap()
+    };
+    // ffmpeg 5.1 reads the first two the same, by the bits.
+    let cases: [(u16, u16, &[u8], &str, &[f32]); 3] = [
+        (16, 4, &[0, 0x40, 0, 0x20], "pcm_s16le", &[0.5, 0.25]),
+        (8, 2, &[0xC0, 0x80], "pcm_u8", &[0.5, 0.0]),
+        (16, 0, &[0, 0x40], "pcm_s16le", &[0.5]),
+    ];
+    for (bits, align, data, codec, samples) in cases {
+        let audio = load(bits, align, data);
+        assert_eq!((audio.codec.as_str(), audio.signal.samples.as_slice()), (codec, samples));
+        let expected = format!(
+            "the header contradicts itself: 1 channel of {bits} bits in {align} bytes; taken for {codec}"
+        );
+        assert_eq!(audio.warnings, [expected]);
+    }
+    // Recorders store 24 bits in 4 bytes, and 12 in 2: no contradiction.
+    assert_eq!(load(24, 4, &[0, 0, 0x40, 0]).signal.samples, [0.5]);
+    assert_eq!(load(12, 2, &[0, 0x40]).warnings, [""; 0]);
+}
+
+#[test]
+fn probe_says_that_an_adpcm_block_is_cut_short_and_holds_no_samples() {
+    let folder = Folder::new();
+    let mut bytes = sized(0x11, 1, 8_000, 4, &[0; 800]);
+    bytes[32..34].copy_from_slice(&u16::MAX.to_le_bytes());
+    let found = probe(&folder.file("x.wav", &bytes)).unwrap();
+    let [Stream::Audio(audio)] = found.streams.as_slice() else { panic!("{found:?}") };
+    assert_eq!(audio.num_samples, Some(0));
+    assert_eq!(
+        found.warnings,
+        [
+            "audio track 1: the last block is cut short (800 of 65535 bytes) and left out",
+            "audio track 1: it holds no samples"
+        ]
+    );
+}
+
+/// MPEG 1 layer 3 at 32 kbit/s, 44.1 kHz, mono: frames of 1152 silent samples, or ones that cannot be decoded.
+fn mp3(frames: impl IntoIterator<Item = bool>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for good in frames {
+        let mut frame = [0u8; 104];
+        frame[..4].copy_from_slice(&[0xFF, 0xFB, 0x10, 0xC4]);
+        if !good {
+            // More big values than there are frequency lines.
+            frame[7] = 0x03;
+            frame[8] = 0xFE;
+        }
+        bytes.extend(frame);
+    }
+    bytes
+}
+
+#[test]
+fn silence_is_counted_where_it_was_given() {
+    let folder = Folder::new();
+    let load = |frames: Vec<bool>| {
+        load_audio(&folder.file("x.mp3", &mp3(frames)), &AudioOptions::default()).unwrap()
+    };
+    let whole = load(vec![true; 17]).num_samples;
+    let between = load([vec![true; 10], vec![false; 2], vec![true; 5]].concat());
+    assert_eq!(between.num_samples, whole);
+    assert!(
+        between.warnings[0].starts_with("2 damaged or missing parts became 0.052 s of silence"),
+        "{between:?}"
+    );
+    // Behind the last sound nothing needs its place kept.
+    let end = load([vec![true; 10], vec![false; 2], vec![true; 5], vec![false; 9]].concat());
+    assert_eq!(end.num_samples, whole);
+    assert!(end.warnings[0].starts_with("11 damaged or missing parts became 0.052 s of silence"), "{end:?}");
+}
+
+#[test]
+fn a_small_file_cannot_become_hours_of_silence() {
+    let folder = Folder::new();
+    // 11 minutes of damaged frames, in 2.6 MB.
+    let frames = [vec![true; 10], vec![false; 25_300], vec![true; 10]].concat();
+    let audio = load_audio(&folder.file("x.mp3", &mp3(frames)), &AudioOptions::default()).unwrap();
+    assert!(audio.num_samples <= 10 * 1152, "{}", audio.num_samples);
+    let said = audio.warnings.join("\n");
+    assert!(
+        said.contains("ends early") && said.contains("more than 600 s before this are damaged"),
+        "{said}"
+    );
+}
+
+/// An element of Matroska with its size in 8 bytes.
+fn element(id: &[u8], body: &[u8]) -> Vec<u8> {
+    let size = (1u64 << 56 | body.len() as u64).to_be_bytes();
+    [id, &size, body].concat()
+}
+
+/// Two tracks of mono 16-bit samples at 8 kHz, the first of a codec that only ffmpeg knows.
+fn matroska_with_an_unknown_track(first: &[u8], second: &[u8]) -> Vec<u8> {
+    let track = |number: u8, codec: &[u8], private: &[u8]| {
+        let audio =
+            [element(b"\xB5", &8_000f64.to_be_bytes()), element(b"\x9F", &[1]), element(b"\x62\x64", &[16])];
+        let private = if private.is_empty() { Vec::new() } else { element(b"\x63\xA2", private) };
+        let parts = [
+            element(b"\xD7", &[number]),
+            element(b"\x73\xC5", &[number]),
+            element(b"\x83", &[2]),
+            element(b"\x86", codec),
+            private,
+            element(b"\xE1", &audio.concat()),
+        ];
+        element(b"\xAE", &parts.concat())
+    };
+    let block = |number: u8, data: &[u8]| element(b"\xA3", &[&[0x80 | number, 0, 0, 0x80], data].concat());
+    let wave_format = &sized(1, 1, 8_000, 16, &[])[20..36];
+    let tracks = [track(1, b"A_MS/ACM", &[wave_format, &[0, 0]].concat()), track(2, b"A_PCM/INT/LIT", &[])];
+    let cluster = [element(b"\xE7", &[0]), block(1, first), block(2, second)];
+    let info = [
+        element(b"\x2A\xD7\xB1", &1_000_000u32.to_be_bytes()),
+        element(b"\x4D\x80", b"test"),
+        element(b"\x57\x41", b"test"),
+    ];
+    let segment = [
+        element(b"\x15\x49\xA9\x66", &info.concat()),
+        element(b"\x16\x54\xAE\x6B", &tracks.concat()),
+        element(b"\x1F\x43\xB6\x75", &cluster.concat()),
+    ];
+    [
+        element(b"\x1A\x45\xDF\xA3", &element(b"\x42\x82", b"matroska")),
+        element(b"\x18\x53\x80\x67", &segment.concat()),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_track_number_means_the_same_track_whoever_decodes() {
+    let folder = Folder::new();
+    let path =
+        folder.file("x.mkv", &matroska_with_an_unknown_track(&[0, 0xE0, 0, 0xE0], &[0, 0x40, 0, 0x40]));
+    let load = |audio_track| load_audio(&path, &AudioOptions { audio_track, ..Default::default() });
+    let found = probe(&path).unwrap();
+    if percept::media::ffmpeg::is_available() {
+        assert_eq!(load(Some(0)).unwrap().signal.samples, [-0.25, -0.25]);
+        assert_eq!(load(Some(1)).unwrap().signal.samples, [0.5, 0.5]);
+        assert_eq!(found.streams.len(), 2);
+        return;
+    }
+    for (track, name) in [(0, "track 1"), (1, "track 2"), (usize::MAX, "track 1")] {
+        let error = load(Some(track)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::UnsupportedCodec);
+        assert!(error.message.contains(name) && error.message.contains("ffmpeg"), "{error}");
+    }
+    assert_eq!(load(None).unwrap().signal.samples, [0.5, 0.5]);
+    let [Stream::Other(_), Stream::Audio(audio)] = found.streams.as_slice() else { panic!("{found:?}") };
+    assert_eq!((audio.num_samples, audio.default), (Some(2), true));
+    let [warning] = found.warnings.as_slice() else { panic!("{found:?}") };
+    assert!(warning.starts_with("stream 0 is of a codec that Percept does not know; "), "{warning}");
+    assert!(warning.contains("install ffmpeg"), "{warning}");
+}
+
+/// All tests here in a process that finds no ffmpeg.
+#[test]
+fn all_of_this_holds_without_ffmpeg() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--skip", "all_of_this_holds_without_ffmpeg"])
+        .env("PERCEPT_FFMPEG", "/nonexistent/ffmpeg")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
