@@ -259,7 +259,8 @@ fn bits_win_where_a_header_contradicts_itself() {
         load_audio(&folder.file("x.wav", &bytes), &AudioOptions::default()).unwrap()
     };
     // ffmpeg 5.1 reads the first two the same, by the bits.
-    let cases: [(u16, u16, &[u8], &str, &[f32]); 3] = [
+    type Case<'a> = (u16, u16, &'a [u8], &'a str, &'a [f32]);
+    let cases: [Case; 3] = [
         (16, 4, &[0, 0x40, 0, 0x20], "pcm_s16le", &[0.5, 0.25]),
         (8, 2, &[0xC0, 0x80], "pcm_u8", &[0.5, 0.0]),
         (16, 0, &[0, 0x40], "pcm_s16le", &[0.5]),
