@@ -53,7 +53,7 @@ pub(super) unsafe fn backward<V: Simd, C: Gates>(args: Backward) {
 }
 
 fn pointer(matrix: &mut [f32]) -> Option<*mut f32> {
-    (!matrix.is_empty()).then(|| matrix.as_mut_ptr())
+    (!matrix.is_empty()).then_some(matrix.as_mut_ptr())
 }
 
 /// Adds to the first `running` rows of `to` the products of as many rows of `operand` (`stride` values apart, of which
