@@ -1,6 +1,6 @@
 //! Layers x directions over sequences of unequal length: fused, and step by step as the reference.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
@@ -8,8 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use super::NetworkConfig;
 use super::cell::{CellKind, CellWeights, State};
 use super::dropout::dropout;
-use super::fused::FusedScan;
-use super::kernels::Isa;
+use super::fused::{self, FusedLayer};
+use super::kernels::{Isa, PackedWeights, Sizes};
 use super::packing::Packing;
 use super::reference::{self, Known};
 use crate::{Error, ErrorKind, Result};
@@ -23,6 +23,8 @@ pub struct Rnn {
     dropout: f32,
     /// `[num_layers][num_directions]`
     layers: Vec<Vec<CellWeights>>,
+    /// The weights as inference reads them, a layer each; made when first asked for.
+    packed: Arc<OnceLock<Vec<Vec<PackedWeights>>>>,
 }
 
 /// States of all layers: before the first step, or after the last one of each sequence. PyTorch's layout.
@@ -66,7 +68,13 @@ impl Rnn {
             }
             layers.push(directions);
         }
-        Ok(Self { cell: config.cell, hidden_size: config.hidden_size, dropout: config.dropout, layers })
+        Ok(Self {
+            cell: config.cell,
+            hidden_size: config.hidden_size,
+            dropout: config.dropout,
+            layers,
+            packed: Arc::default(),
+        })
     }
 
     /// Names and shapes of all weights, in PyTorch's order.
@@ -94,6 +102,9 @@ impl Rnn {
     ///
     /// With `rng` (training) activations are dropped between layers.
     ///
+    /// Where no gradient is wanted the weights are read once, at the first call: to change them in place, build another
+    /// network.
+    ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) where shapes or lengths do not fit.
     pub fn forward(&self, x: &Tensor, lengths: &[usize], rng: Option<&mut ChaCha8Rng>) -> Result<RnnOutput> {
@@ -110,29 +121,23 @@ impl Rnn {
         mut rng: Option<&mut ChaCha8Rng>,
     ) -> Result<RnnOutput> {
         self.check(x, lengths, initial)?;
-        let (batch, frames, dim) = x.dims3()?;
-        let packing = Arc::new(Packing::new(lengths));
+        let (batch, frames, _) = x.dims3()?;
+        let packing = Arc::new(Packing::new(lengths, frames));
         if packing.rows() == 0 {
             return self.nothing(x, initial);
         }
-        let places = index(packing.padded_places(frames), x)?;
-        let mut packed = x.reshape((batch * frames, dim))?.index_select(&places, 0)?;
+        let mut steps = x.contiguous()?;
         let mut states = Vec::new();
         for layer in 0..self.layers.len() {
             if layer > 0
                 && let Some(rng) = rng.as_deref_mut()
             {
-                packed = dropout(&packed, self.dropout, rng)?;
+                steps = dropout(&steps, self.dropout, rng)?;
             }
             let initial = self.initial(layer, batch, initial, x)?;
-            packed = self.fused_layer(isa, &packed, layer, &initial, &packing, &mut states)?;
+            steps = self.fused_layer(isa, &steps, layer, &initial, lengths, &packing, &mut states)?;
         }
-        // A row of zeros behind the others stands for every frame beyond a sequence's end.
-        let width = packed.dim(1)?;
-        let zeros = Tensor::zeros((1, width), packed.dtype(), packed.device())?;
-        let rows = index(packing.packed_rows(frames), x)?;
-        let output = Tensor::cat(&[&packed, &zeros], 0)?.index_select(&rows, 0)?;
-        self.result(output.reshape((batch, frames, width))?, &states)
+        self.result(steps, &states)
     }
 
     /// The reference: what [`Rnn::forward_with`] computes, step by step in candle tensors.
@@ -179,73 +184,85 @@ impl Rnn {
         self.layers[0].len() * self.hidden_size
     }
 
-    /// `packed [N, D]` -> `[N, directions·H]`: the input's products in one matrix product over all frames, then the
-    /// scan. Appends each direction's last state to `states`.
+    /// `x [B, T, D]` -> `[B, T, directions·H]`. Appends each direction's last state to `states`.
     fn fused_layer(
         &self,
         isa: Isa,
-        packed: &Tensor,
+        x: &Tensor,
         layer: usize,
         initial: &[State],
+        lengths: &[usize],
         packing: &Arc<Packing>,
         states: &mut Vec<State>,
     ) -> Result<Tensor> {
-        let directions = &self.layers[layer];
-        let each = |pick: fn(&CellWeights) -> &Tensor| directions.iter().map(pick).collect::<Vec<_>>();
-        let weight_ih = Tensor::cat(&each(|w| &w.weight_ih), 0)?;
-        let bias_ih = Tensor::cat(&each(|w| &w.bias_ih), 0)?;
-        let gx = packed.matmul(&weight_ih.t()?)?.broadcast_add(&bias_ih)?;
-        let weights: Vec<Tensor> =
-            directions.iter().map(CellWeights::recurrent).collect::<candle_core::Result<_>>()?;
-        let weights = Tensor::stack(&weights, 0)?;
-        // By rank, directions side by side, c below h.
-        let side_by_side = |pick: fn(&State) -> Option<&Tensor>| -> Result<Option<Tensor>> {
-            let parts: Vec<&Tensor> = initial.iter().filter_map(pick).collect();
-            Ok(if parts.is_empty() { None } else { Some(Tensor::cat(&parts, 1)?) })
-        };
-        let initial_h = side_by_side(|state| Some(&state.h))?;
-        let rows: Vec<Tensor> =
-            [&initial_h, &side_by_side(|state| state.c.as_ref())?].into_iter().flatten().cloned().collect();
-        let order = index(packing.order(), packed)?;
-        let rows: Vec<Tensor> =
-            rows.iter().map(|rows| rows.index_select(&order, 0)).collect::<candle_core::Result<_>>()?;
-        let initial_rows = Tensor::cat(&rows, 0)?;
+        let (batch, frames, _) = x.dims3()?;
+        let (hidden, directions) = (self.hidden_size, self.layers[layer].len());
+        // Directions side by side, c below h.
+        let h = initial.iter().map(|state| &state.h).collect::<Vec<_>>();
+        let c = initial.iter().filter_map(|state| state.c.as_ref()).collect::<Vec<_>>();
+        let mut rows = vec![Tensor::cat(&h, 1)?];
+        if !c.is_empty() {
+            rows.push(Tensor::cat(&c, 1)?);
+        }
+        let rows = Tensor::cat(&rows, 0)?;
 
-        let training = gx.track_op() || weights.track_op() || initial_rows.track_op();
-        let scan = FusedScan {
+        let op = FusedLayer {
             cell: self.cell,
-            hidden: self.hidden_size,
-            directions: directions.len(),
+            sizes: self.sizes(layer)?,
+            directions,
             packing: packing.clone(),
             isa,
-            saved: training.then(Default::default),
+            saved: Default::default(),
         };
-        let out = if training {
-            gx.apply_op3(&weights, &initial_rows, scan)?
+        let out = if x.track_op() || rows.track_op() || self.layers[layer].iter().any(CellWeights::track_op) {
+            x.apply_op3(&self.flat(layer)?, &rows, op)?
+        } else if isa == Isa::best() {
+            op.infer(x, &self.packed()?[layer], &rows)?
         } else {
-            gx.apply_op3_no_bwd(&weights, &initial_rows, &scan)?
+            op.infer(x, &self.pack(isa, layer)?, &rows)?
         };
-        let h = out.narrow(0, 0, packing.rows())?;
-
-        // A sequence of no frames ends as it began: its state follows the others.
-        let ended = Tensor::cat(&[&h, &rows[0]], 0)?;
-        let memory = match self.cell.has_memory() {
-            true => {
-                let by_rank = out.narrow(0, packing.rows(), packing.batch())?;
-                Some(by_rank.index_select(&index(packing.ranks(), packed)?, 0)?)
+        let h = out.narrow(0, 0, batch * frames)?;
+        for (direction, initial) in initial.iter().enumerate() {
+            let column = |rows: &Tensor| rows.narrow(1, direction * hidden, hidden);
+            let end = |&length: &usize| if direction == 1 { 0 } else { length.saturating_sub(1) };
+            let ends = lengths.iter().enumerate().map(|(b, length)| (b * frames + end(length)) as u32);
+            let ends = Tensor::from_vec(ends.collect(), batch, x.device())?;
+            let mut last = column(&h.index_select(&ends, 0)?)?;
+            if lengths.contains(&0) {
+                // A sequence of no frames ends as it began.
+                let any = lengths.iter().map(|&length| u8::from(length > 0)).collect();
+                let any = Tensor::from_vec(any, (batch, 1), x.device())?.broadcast_as((batch, hidden))?;
+                last = any.where_cond(&last.contiguous()?, &initial.h)?;
             }
-            false => None,
-        };
-        for direction in 0..directions.len() {
-            let column =
-                |rows: &Tensor| rows.narrow(1, direction * self.hidden_size, self.hidden_size)?.contiguous();
-            let last = index(packing.last_rows(direction == 1), packed)?;
-            states.push(State {
-                h: column(&ended)?.index_select(&last, 0)?,
-                c: memory.as_ref().map(column).transpose()?,
-            });
+            let memory = self.cell.has_memory().then(|| column(&out.narrow(0, batch * frames, batch)?));
+            states.push(State { h: last, c: memory.transpose()? });
         }
-        Ok(h)
+        Ok(h.reshape((batch, frames, directions * hidden))?)
+    }
+
+    fn sizes(&self, layer: usize) -> Result<Sizes> {
+        Ok(Sizes { input: self.layers[layer][0].weight_ih.dim(1)?, hidden: self.hidden_size })
+    }
+
+    /// A layer's weights, a direction a row.
+    fn flat(&self, layer: usize) -> Result<Tensor> {
+        let each =
+            self.layers[layer].iter().map(CellWeights::flat).collect::<candle_core::Result<Vec<_>>>()?;
+        Ok(Tensor::stack(&each, 0)?)
+    }
+
+    fn pack(&self, isa: Isa, layer: usize) -> Result<Vec<PackedWeights>> {
+        Ok(fused::pack(self.cell, isa, self.sizes(layer)?, &self.flat(layer)?)?)
+    }
+
+    /// All layers' weights for [`Isa::best`], made once.
+    fn packed(&self) -> Result<&[Vec<PackedWeights>]> {
+        if let Some(packed) = self.packed.get() {
+            return Ok(packed);
+        }
+        let packed =
+            (0..self.layers.len()).map(|layer| self.pack(Isa::best(), layer)).collect::<Result<_>>()?;
+        Ok(self.packed.get_or_init(|| packed))
     }
 
     /// The states before a layer's first step, one a direction.
@@ -325,9 +342,4 @@ impl Rnn {
         }
         Ok(())
     }
-}
-
-fn index(rows: Vec<u32>, like: &Tensor) -> Result<Tensor> {
-    let count = rows.len();
-    Ok(Tensor::from_vec(rows, count, like.device())?)
 }

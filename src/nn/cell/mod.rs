@@ -97,12 +97,20 @@ pub struct CellWeights {
 }
 
 impl CellWeights {
-    /// What the scan takes: `weight_hh`, `bias_hh` and `weight_ch`, one after the other.
-    pub(super) fn recurrent(&self) -> Result<Tensor> {
-        let parts = [Some(&self.weight_hh), Some(&self.bias_hh), self.weight_ch.as_ref()];
-        let parts: Vec<Tensor> =
-            parts.into_iter().flatten().map(Tensor::flatten_all).collect::<Result<_>>()?;
+    /// All of them as a layer takes them: one after the other.
+    pub(super) fn flat(&self) -> Result<Tensor> {
+        let parts: Vec<Tensor> = self.all().map(Tensor::flatten_all).collect::<Result<_>>()?;
         Tensor::cat(&parts, 0)
+    }
+
+    /// Whether a gradient of any of them may be wanted.
+    pub(super) fn track_op(&self) -> bool {
+        self.all().any(Tensor::track_op)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Tensor> {
+        let all = [Some(&self.weight_ih), Some(&self.bias_ih), Some(&self.weight_hh), Some(&self.bias_hh)];
+        all.into_iter().chain([self.weight_ch.as_ref()]).flatten()
     }
 
     fn peepholes(&self) -> Result<&Tensor> {

@@ -1,115 +1,156 @@
 //! The way back.
 
-use super::pack::{PackedWeights, VECTORS};
-use super::scan::{Backward, Columns, Rows, Sums, accumulate, by_rows, diagonal};
+use std::ops::Range;
+
+use super::gradient::Block;
+use super::pack::{Packed, Sizes, VECTORS};
+use super::product::Product;
+use super::scan::{Backward, Rows, block_rows, diagonal};
 use super::simd::Simd;
 use super::{Gates, MAX_SAVED};
+use crate::nn::packing::in_order;
 
 /// # Safety
 /// `args` is checked, and the caller is compiled for the instructions of `V`.
 #[inline(always)]
 pub(super) unsafe fn backward<V: Simd, C: Gates>(args: Backward) {
-    let (packing, hidden) = (args.packing, args.hidden);
-    let (batch, gates) = (packing.batch(), C::GATES * hidden);
+    let sizes = args.weights.made_for.2;
+    let Sizes { input, hidden } = sizes;
+    let (packing, reverse) = (args.packing, args.reverse);
+    let batch = packing.batch();
     let memory = if C::MEMORY.is_some() { batch } else { 0 };
     let width = V::LANES * VECTORS;
+    let rows = block_rows(input.max(C::GATES * hidden)).max(batch).min(packing.rows());
     let mut back = Back {
         dh: Rows::new(batch, hidden, width),
         dc: Rows::new(memory, hidden, width),
         dmid: Rows::new(if C::SECOND.is_some() { batch } else { 0 }, hidden, width),
-        da: args.da.as_mut_ptr(),
-        h_before: args.operands.h.as_mut_ptr(),
-        c_before: pointer(&mut args.operands.c),
-        mid: pointer(&mut args.operands.mid),
+        dx: Rows::new(if args.dx.is_some() { rows } else { 0 }, input, width),
+        block: Block::new::<C>(rows, sizes),
         args,
     };
     // SAFETY: sizes are checked; every row and column below is inside them.
     unsafe {
-        back.dc.copy_from(&back.args.dout, packing.rows(), memory);
-        for i in 0..packing.steps() {
-            let t = if back.args.reverse { i } else { packing.steps() - 1 - i };
-            let (running, row) = (packing.batch_size(t), packing.row(t, 0));
-            let da = back.da.cast_const().add(row * gates);
-            if let (Some(gate), Some(second)) = (C::SECOND, &back.args.weights.second) {
-                for s in 0..running {
-                    back.second::<V, C>(s, row + s);
-                    back.dmid.clear(s);
-                }
-                product::<V>(second, da.add(gate * hidden), gates, hidden, hidden, &mut back.dmid, running);
+        back.start::<C>();
+        for steps in packing.blocks(rows, !reverse) {
+            back.block.x.gather(packing, &steps, &back.args.x);
+            for t in in_order(&steps, !reverse) {
+                back.step::<V, C>(t, packing.row(t, 0) - packing.row(steps.start, 0));
             }
-            for s in 0..running {
-                back.first::<V, C>(t, s);
-            }
-            let weights: &PackedWeights = back.args.weights;
-            product::<V>(&weights.first, da, gates, C::FIRST * hidden, hidden, &mut back.dh, running);
-            if let (true, Some(from)) = (C::FROM_MEMORY > 0, &weights.memory) {
-                product::<V>(from, da, gates, C::FROM_MEMORY * hidden, hidden, &mut back.dc, running);
-            }
+            back.block.add_to::<C>(packing.rows_of(&steps).len(), hidden, &mut back.args.dweights);
+            back.input_gradient::<V>(&steps);
         }
-        let dinitial: Columns = back.args.dinitial;
-        back.dh.copy_to(0..batch, &dinitial, 0);
-        back.dc.copy_to(0..memory, &dinitial, batch);
+        back.end::<C>();
     }
 }
 
-fn pointer(matrix: &mut [f32]) -> Option<*mut f32> {
-    (!matrix.is_empty()).then_some(matrix.as_mut_ptr())
-}
-
-/// Adds to the first `running` rows of `to` the products of as many rows of `operand` (`stride` values apart, of which
-/// `depth` count) with `weights`.
-///
-/// # Safety
-/// The sizes are those of the slices behind the pointers.
-#[inline(always)]
-unsafe fn product<V: Simd>(
-    weights: &super::pack::Packed,
-    operand: *const f32,
-    stride: usize,
-    depth: usize,
-    hidden: usize,
-    to: &mut Rows,
-    running: usize,
-) {
-    let width = V::LANES * VECTORS;
-    for tile in 0..hidden.div_ceil(width) {
-        // SAFETY: the caller's sizes; rows are padded to whole tiles.
-        unsafe {
-            by_rows!(V, running, |s, ROWS| {
-                let mut sums: Sums<V, ROWS> = [[V::splat(0.0); ROWS]; VECTORS];
-                accumulate(&mut sums, VECTORS, weights.tile(tile), depth, operand.add(s * stride), stride);
-                for m in 0..ROWS {
-                    for (v, sum) in sums.iter().enumerate() {
-                        let at = to.row(s + m).add(tile * width + v * V::LANES);
-                        V::load(at).add(sum[m]).store(at);
-                    }
-                }
-            });
-        }
-    }
-}
-
-/// A way back under way. `dh` and `dc` are gradients of the state after the step at hand.
+/// A way back under way. `dh` and `dc` are gradients of the state after the step at hand, by rank.
 struct Back<'a> {
     args: Backward<'a>,
     dh: Rows,
     dc: Rows,
     /// Gradient of what the second round multiplied.
     dmid: Rows,
-    da: *mut f32,
-    h_before: *mut f32,
-    c_before: Option<*mut f32>,
-    mid: Option<*mut f32>,
+    /// Gradient of the inputs of a block of steps.
+    dx: Rows,
+    block: Block,
 }
 
 impl Back<'_> {
+    /// The gradient of the last memory cells; that of the last h is in `dout`.
+    ///
+    /// # Safety
+    /// As in `backward`.
+    unsafe fn start<C: Gates>(&mut self) {
+        let packing = self.args.packing;
+        if C::MEMORY.is_some() {
+            for rank in 0..packing.batch() {
+                // SAFETY: as in `backward`.
+                unsafe { self.dc.copy_from(rank, &self.args.dout, self.args.x.rows + packing.index(rank)) };
+            }
+        }
+    }
+
+    /// Leaves the gradient of the first states.
+    ///
+    /// # Safety
+    /// As in `backward`.
+    unsafe fn end<C: Gates>(&mut self) {
+        let packing = self.args.packing;
+        let memories = self.args.dinitial.rows / 2;
+        for rank in 0..packing.batch() {
+            let index = packing.index(rank);
+            // SAFETY: as in `backward`.
+            unsafe {
+                self.dh.copy_to(rank, &self.args.dinitial, index);
+                if C::MEMORY.is_some() {
+                    self.dc.copy_to(rank, &self.args.dinitial, memories + index);
+                }
+            }
+        }
+    }
+
+    /// Step `t`, whose rows in the block start at `row`.
+    ///
+    /// # Safety
+    /// As in `backward`.
+    #[inline(always)]
+    unsafe fn step<V: Simd, C: Gates>(&mut self, t: usize, row: usize) {
+        let hidden = self.args.weights.made_for.2.hidden;
+        let running = self.args.packing.batch_size(t);
+        let stride = self.block.da.stride;
+        let weights = self.args.weights;
+        // SAFETY: as in `backward`.
+        unsafe {
+            let da = self.block.da.row(row).cast_const();
+            if let (Some(gate), Some(second)) = (C::SECOND, &weights.second) {
+                for s in 0..running {
+                    self.second::<V, C>(t, s, row + s);
+                }
+                self.dmid.clear(0..running);
+                add_product::<V>(second, da.add(gate * hidden), stride, &mut self.dmid, running);
+            }
+            for s in 0..running {
+                self.first::<V, C>(t, s, row + s);
+            }
+            add_product::<V>(&weights.first, da, stride, &mut self.dh, running);
+            if let (true, Some(memory)) = (C::FROM_MEMORY > 0, &weights.memory) {
+                add_product::<V>(memory, da, stride, &mut self.dc, running);
+            }
+        }
+    }
+
+    /// Gradient of the inputs of a block of steps, if it is wanted.
+    ///
+    /// # Safety
+    /// As in `backward`.
+    unsafe fn input_gradient<V: Simd>(&mut self, steps: &Range<usize>) {
+        let Some(dx) = self.args.dx else { return };
+        let packing = self.args.packing;
+        let rows = packing.rows_of(steps).len();
+        self.dx.clear(0..rows);
+        // SAFETY: as in `backward`.
+        unsafe {
+            let dgx = self.block.dgx.row(0);
+            add_product::<V>(&self.args.weights.input, dgx, self.block.dgx.stride, &mut self.dx, rows);
+            let mut row = 0;
+            for t in steps.clone() {
+                for rank in 0..packing.batch_size(t) {
+                    self.dx.copy_to(row, &dx, packing.place(t, rank));
+                    row += 1;
+                }
+            }
+        }
+    }
+
     /// What one row's step kept.
     ///
     /// # Safety
     /// As in `backward`.
     #[inline(always)]
-    unsafe fn saved<V: Simd, C: Gates>(&self, row: usize, j: usize) -> [V; MAX_SAVED] {
-        let hidden = self.args.hidden;
+    unsafe fn saved<V: Simd, C: Gates>(&self, t: usize, s: usize, j: usize) -> [V; MAX_SAVED] {
+        let hidden = self.args.weights.made_for.2.hidden;
+        let row = self.args.packing.row(t, s);
         // SAFETY: as in `backward`.
         unsafe {
             let mut saved = [V::splat(0.0); MAX_SAVED];
@@ -126,16 +167,17 @@ impl Back<'_> {
     /// # Safety
     /// As in `backward`.
     #[inline(always)]
-    unsafe fn second<V: Simd, C: Gates>(&mut self, s: usize, row: usize) {
-        let hidden = self.args.hidden;
+    unsafe fn second<V: Simd, C: Gates>(&mut self, t: usize, s: usize, row: usize) {
+        let hidden = self.args.weights.made_for.2.hidden;
         let Some(gate) = C::SECOND else { return };
+        let place = self.args.packing.place(t, s);
         for j in (0..hidden).step_by(V::LANES) {
             // SAFETY: as in `backward`.
             unsafe {
-                let dout = V::load_part(self.args.dout.at(row, j), hidden - j);
+                let dout = V::load_part(self.args.dout.at(place, j), hidden - j);
                 let dh = V::load(self.dh.row(s).add(j)).add(dout);
-                let da = C::second_backward(&self.saved::<V, C>(row, j), dh);
-                da.store_part(self.da.add((row * C::GATES + gate) * hidden + j), hidden - j);
+                let da = C::second_backward(&self.saved::<V, C>(t, s, j), dh);
+                da.store_part(self.block.da.row(row).add(gate * hidden + j), hidden - j);
             }
         }
     }
@@ -145,54 +187,72 @@ impl Back<'_> {
     /// # Safety
     /// As in `backward`.
     #[inline(always)]
-    unsafe fn first<V: Simd, C: Gates>(&mut self, t: usize, s: usize) {
-        let (packing, hidden) = (self.args.packing, self.args.hidden);
-        let row = packing.row(t, s);
-        let before = packing.row_before(t, s, self.args.reverse);
+    unsafe fn first<V: Simd, C: Gates>(&mut self, t: usize, s: usize, row: usize) {
+        let (packing, hidden) = (self.args.packing, self.args.weights.made_for.2.hidden);
+        let place = packing.place(t, s);
+        let before = packing.step_before(t, s, self.args.reverse);
+        let h_before = match before {
+            Some(t) => (&self.args.out, packing.place(t, s)),
+            None => (&self.args.initial, packing.index(s)),
+        };
         for j in (0..hidden).step_by(V::LANES) {
             let count = hidden - j;
             // SAFETY: as in `backward`.
             unsafe {
-                let saved = self.saved::<V, C>(row, j);
-                let h = match before {
-                    Some(before) => self.args.out.at(before, j),
-                    None => self.args.initial.at(s, j),
-                };
-                let h = V::load_part(h, count);
-                h.store_part(self.h_before.add(row * hidden + j), count);
+                let saved = self.saved::<V, C>(t, s, j);
+                let h = V::load_part(h_before.0.at(h_before.1, j), count);
+                h.store_part(self.block.h.row(row).add(j), count);
                 let mut c = V::splat(0.0);
                 let (mut dc, mut dmid) = (c, c);
                 if let Some(memory) = C::MEMORY {
-                    let at = match before {
-                        Some(before) => {
-                            self.args.saved.as_ptr().add((before * C::SAVED + memory) * hidden + j)
+                    c = match before {
+                        Some(t) => self.saved::<V, C>(t, s, j)[memory],
+                        None => {
+                            let row = self.args.initial.rows / 2 + packing.index(s);
+                            V::load_part(self.args.initial.at(row, j), count)
                         }
-                        None => self.args.initial.at(packing.batch() + s, j).cast_const(),
                     };
-                    c = V::load_part(at, count);
                     dc = V::load(self.dc.row(s).add(j));
                 }
                 if C::SECOND.is_some() {
                     dmid = V::load(self.dmid.row(s).add(j));
                 }
                 let dh = self.dh.row(s).add(j);
-                let dh_after = V::load(dh).add(V::load_part(self.args.dout.at(row, j), count));
+                let dh_after = V::load(dh).add(V::load_part(self.args.dout.at(place, j), count));
                 let p = diagonal::<V, C>(self.args.weights, hidden, j);
                 let gradient = C::backward(&saved, &p, (h, c), dh_after, dc, dmid);
                 for gate in 0..C::GATES {
-                    gradient.dx[gate].store_part(self.args.dgx.at(row, gate * hidden + j), count);
-                    gradient.da[gate].store_part(self.da.add((row * C::GATES + gate) * hidden + j), count);
+                    let column = gate * hidden + j;
+                    gradient.dx[gate].store_part(self.block.dgx.row(row).add(column), count);
+                    gradient.da[gate].store_part(self.block.da.row(row).add(column), count);
                 }
                 gradient.dh.store(dh);
                 if C::MEMORY.is_some() {
                     gradient.dc.store(self.dc.row(s).add(j));
                 }
-                for (matrix, value) in [(self.c_before, c), (self.mid, gradient.mid)] {
-                    if let Some(matrix) = matrix {
-                        value.store_part(matrix.add(row * hidden + j), count);
+                for (matrix, value) in [(&mut self.block.c, c), (&mut self.block.mid, gradient.mid)] {
+                    if !matrix.data.is_empty() {
+                        value.store_part(matrix.row(row).add(j), count);
                     }
                 }
             }
         }
     }
+}
+
+/// Adds to the first `rows` rows of `to` the products of as many rows of `operand`, `stride` values apart.
+///
+/// # Safety
+/// The sizes are those of the slices behind the pointers.
+#[inline(always)]
+unsafe fn add_product<V: Simd>(
+    weights: &Packed,
+    operand: *const f32,
+    stride: usize,
+    to: &mut Rows,
+    rows: usize,
+) {
+    let (to_stride, to) = (to.stride, to.row(0));
+    // SAFETY: the caller's sizes; rows are padded to whole tiles.
+    unsafe { super::product(V::ISA, &Product { weights, bias: None, operand, stride, to, to_stride, rows }) }
 }

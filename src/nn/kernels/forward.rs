@@ -5,72 +5,63 @@
     reason = "gates and rows index several arrays at once, with constant bounds"
 )]
 
-use super::pack::{VECTORS, panels};
-use super::scan::{Forward, MAX_ROWS, Rows, Sums, accumulate, by_rows, diagonal};
+use std::ops::Range;
+
+use super::pack::{Sizes, VECTORS, panels};
+use super::product::Product;
+use super::scan::{Forward, Rows, Sums, accumulate, block_rows, by_rows, diagonal};
 use super::simd::Simd;
 use super::{Gates, MAX_GATES, MAX_SAVED};
+use crate::nn::packing::in_order;
 
 /// # Safety
 /// `args` is checked, and the caller is compiled for the instructions of `V`.
 #[inline(always)]
 pub(super) unsafe fn forward<V: Simd, C: Gates>(mut args: Forward) {
-    const { assert!(V::ROWS <= MAX_ROWS && V::LANES <= 16 && C::FIRST * panels(C::FIRST) <= VECTORS) };
-    let (packing, hidden) = (args.packing, args.hidden);
+    const { assert!(V::LANES <= 16 && C::FIRST * panels(C::FIRST) <= VECTORS) };
+    let Sizes { input, hidden } = args.weights.made_for.2;
+    let (packing, reverse) = (args.packing, args.reverse);
     let batch = packing.batch();
     let memory = if C::MEMORY.is_some() { batch } else { 0 };
     let twice = if C::SECOND.is_some() { batch } else { 0 };
     // Padded to whole tiles.
     let width = V::LANES * VECTORS;
-    let mut h = Rows::new(batch, hidden, width);
-    let mut c = Rows::new(memory, hidden, width);
+    let block = block_rows(input.max(C::GATES * hidden)).max(batch).min(packing.rows());
+    let saved = args.saved.as_mut().map(|saved| saved.as_mut_ptr());
+    // A step reads all of the state before while it writes the state after. Sequences that wait or are done stay as
+    // they are.
+    let state = Rows::new(batch, hidden, width);
+    let memories = Rows::new(memory, hidden, width);
+    let mut scan = Scan {
+        h: state.clone(),
+        h_after: state,
+        c: memories.clone(),
+        c_after: memories,
+        mid: Rows::new(twice, hidden, width),
+        kept: Rows::new(twice, C::SAVED * hidden.next_multiple_of(width), 1),
+        x: Rows::new(block, input, 1),
+        // The last gate's last vector may reach beyond it.
+        gx: Rows::new(block, (C::GATES - 1) * hidden + hidden.next_multiple_of(V::LANES), width),
+        saved,
+        args,
+    };
     // SAFETY: sizes are checked; every row and column below is inside them.
     unsafe {
-        h.copy_from(&args.initial, 0, batch);
-        c.copy_from(&args.initial, batch, memory);
-        // A sequence of no frames ends as it began.
-        c.copy_to(0..memory, &args.out, packing.rows());
-        let saved = args.saved.as_mut().map(|saved| saved.as_mut_ptr());
-        // A step reads all of the state before while it writes the state after. Sequences that wait or are done stay
-        // as they are.
-        let mut steps = Steps {
-            h_after: h.clone(),
-            c_after: c.clone(),
-            h,
-            c,
-            mid: Rows::new(twice, hidden, width),
-            kept: Rows::new(twice, C::SAVED * hidden.next_multiple_of(width), 1),
-            saved,
-            args,
-        };
-        for i in 0..packing.steps() {
-            let t = if steps.args.reverse { packing.steps() - 1 - i } else { i };
-            let (running, row) = (packing.batch_size(t), packing.row(t, 0));
-            for tile in 0..hidden.div_ceil(V::LANES * panels(C::FIRST)) {
-                by_rows!(V, running, |s, ROWS| steps.first::<V, C, ROWS>(tile, s, row + s));
-            }
-            if C::SECOND.is_some() {
-                for tile in 0..hidden.div_ceil(width) {
-                    by_rows!(V, running, |s, ROWS| steps.second::<V, C, ROWS>(tile, s, row + s));
-                }
-            }
-            std::mem::swap(&mut steps.h, &mut steps.h_after);
-            if C::MEMORY.is_some() {
-                std::mem::swap(&mut steps.c, &mut steps.c_after);
-                let ended = match steps.args.reverse {
-                    true if t > 0 => running..running,
-                    false if t + 1 < packing.steps() => packing.batch_size(t + 1)..running,
-                    _ => 0..running,
-                };
-                steps.c.copy_to(ended, &steps.args.out, packing.rows());
+        scan.start::<C>();
+        for steps in packing.blocks(block, reverse) {
+            scan.project::<V>(&steps);
+            for t in in_order(&steps, reverse) {
+                scan.step::<V, C>(t, packing.row(t, 0) - packing.row(steps.start, 0));
             }
         }
     }
 }
 
 /// A way forward under way.
-struct Steps<'a> {
+struct Scan<'a> {
     args: Forward<'a>,
     saved: Option<*mut f32>,
+    /// By rank, as `c` and `mid`.
     h: Rows,
     h_after: Rows,
     c: Rows,
@@ -79,16 +70,114 @@ struct Steps<'a> {
     mid: Rows,
     /// What the first round leaves for the second, `[B, SAVED, H padded]`.
     kept: Rows,
+    /// The inputs of a block of steps, and their products with their bias.
+    x: Rows,
+    gx: Rows,
 }
 
-impl Steps<'_> {
-    /// The first round of one tile of units, for `ROWS` sequences from rank `s` on, whose packed rows start at `row`.
+impl Scan<'_> {
+    /// The states before the first step.
+    ///
+    /// # Safety
+    /// As in `forward`.
+    unsafe fn start<C: Gates>(&mut self) {
+        let packing = self.args.packing;
+        let memories = C::MEMORY.map(|_| (self.args.initial.rows / 2, self.args.x.rows));
+        for rank in 0..packing.batch() {
+            let index = packing.index(rank);
+            // SAFETY: as in `forward`.
+            unsafe {
+                self.h.copy_from(rank, &self.args.initial, index);
+                self.h_after.copy_from(rank, &self.args.initial, index);
+                if let Some((from, to)) = memories {
+                    self.c.copy_from(rank, &self.args.initial, from + index);
+                    self.c_after.copy_from(rank, &self.args.initial, from + index);
+                    // A sequence of no frames ends as it began.
+                    self.c.copy_to(rank, &self.args.out, to + index);
+                }
+            }
+        }
+    }
+
+    /// The input's products for a block of steps.
     ///
     /// # Safety
     /// As in `forward`.
     #[inline(always)]
-    unsafe fn first<V: Simd, C: Gates, const ROWS: usize>(&mut self, tile: usize, s: usize, row: usize) {
-        let (hidden, weights) = (self.args.hidden, self.args.weights);
+    unsafe fn project<V: Simd>(&mut self, steps: &Range<usize>) {
+        let (packing, weights) = (self.args.packing, self.args.weights);
+        // SAFETY: as in `forward`.
+        unsafe {
+            self.x.gather(packing, steps, &self.args.x);
+            super::product(
+                V::ISA,
+                &Product {
+                    weights: &weights.input,
+                    bias: Some(&weights.input_bias),
+                    operand: self.x.row(0),
+                    stride: self.x.stride,
+                    to: self.gx.row(0),
+                    to_stride: self.gx.stride,
+                    rows: packing.rows_of(steps).len(),
+                },
+            );
+        }
+    }
+
+    /// Step `t` of all sequences that run, whose input products start at `row` of the block.
+    ///
+    /// # Safety
+    /// As in `forward`.
+    #[inline(always)]
+    unsafe fn step<V: Simd, C: Gates>(&mut self, t: usize, row: usize) {
+        let (packing, hidden) = (self.args.packing, self.args.weights.made_for.2.hidden);
+        let running = packing.batch_size(t);
+        // There and back: what the last step read last is still in the cache.
+        let turn = |tiles: usize, tile: usize| if t.is_multiple_of(2) { tile } else { tiles - 1 - tile };
+        // SAFETY: as in `forward`.
+        unsafe {
+            let tiles = hidden.div_ceil(V::LANES * panels(C::FIRST));
+            for tile in (0..tiles).map(|tile| turn(tiles, tile)) {
+                by_rows!(V, panels(C::FIRST) * C::FIRST, running, |s, ROWS| {
+                    self.first::<V, C, ROWS>(tile, t, s, row + s)
+                });
+            }
+            if C::SECOND.is_some() {
+                let tiles = hidden.div_ceil(V::LANES * VECTORS);
+                for tile in (0..tiles).map(|tile| turn(tiles, tile)) {
+                    by_rows!(V, VECTORS, running, |s, ROWS| self.second::<V, C, ROWS>(tile, t, s));
+                }
+            }
+            std::mem::swap(&mut self.h, &mut self.h_after);
+            if C::MEMORY.is_some() {
+                std::mem::swap(&mut self.c, &mut self.c_after);
+                let ended = match self.args.reverse {
+                    true if t > 0 => running..running,
+                    false if t + 1 < packing.steps() => packing.batch_size(t + 1)..running,
+                    _ => 0..running,
+                };
+                for rank in ended {
+                    self.c.copy_to(rank, &self.args.out, self.args.x.rows + packing.index(rank));
+                }
+            }
+        }
+    }
+
+    /// The first round of one tile of units, for `ROWS` sequences from rank `s` on, whose input products
+    /// start at `row`.
+    ///
+    /// # Safety
+    /// As in `forward`.
+    #[inline(always)]
+    unsafe fn first<V: Simd, C: Gates, const ROWS: usize>(
+        &mut self,
+        tile: usize,
+        t: usize,
+        s: usize,
+        row: usize,
+    ) {
+        let weights = self.args.weights;
+        let hidden = weights.made_for.2.hidden;
         let panels = panels(C::FIRST);
         // SAFETY: as in `forward`.
         unsafe {
@@ -121,12 +210,11 @@ impl Steps<'_> {
                 if j >= hidden {
                     break;
                 }
-                let count = hidden - j;
                 let p = diagonal::<V, C>(weights, hidden, j);
                 for m in 0..ROWS {
                     let (mut x, mut a) = ([V::splat(0.0); MAX_GATES], [V::splat(0.0); MAX_GATES]);
                     for gate in 0..C::GATES {
-                        x[gate] = V::load_part(self.args.gx.at(row + m, gate * hidden + j), count);
+                        x[gate] = V::load(self.gx.row(row + m).add(gate * hidden + j));
                     }
                     for gate in 0..C::FIRST {
                         a[gate] = sums[panel * C::FIRST + gate][m];
@@ -146,7 +234,7 @@ impl Steps<'_> {
                             value.store(self.kept.row(s + m).add(k * padded + j));
                         }
                     } else {
-                        self.finish::<V, C>(after.h, &after.saved, s + m, row + m, j);
+                        self.finish::<V, C>(after.h, &after.saved, t, s + m, j);
                     }
                 }
             }
@@ -158,8 +246,9 @@ impl Steps<'_> {
     /// # Safety
     /// As in `forward`.
     #[inline(always)]
-    unsafe fn second<V: Simd, C: Gates, const ROWS: usize>(&mut self, tile: usize, s: usize, row: usize) {
-        let (hidden, weights) = (self.args.hidden, self.args.weights);
+    unsafe fn second<V: Simd, C: Gates, const ROWS: usize>(&mut self, tile: usize, t: usize, s: usize) {
+        let weights = self.args.weights;
+        let hidden = weights.made_for.2.hidden;
         let Some(second) = &weights.second else { return };
         // SAFETY: as in `forward`.
         unsafe {
@@ -179,7 +268,7 @@ impl Steps<'_> {
                     }
                     let h = V::load(self.h.row(s + m).add(j));
                     let h = C::second(&mut saved, sums[panel][m].add(bias), h);
-                    self.finish::<V, C>(h, &saved, s + m, row + m, j);
+                    self.finish::<V, C>(h, &saved, t, s + m, j);
                 }
             }
         }
@@ -194,16 +283,17 @@ impl Steps<'_> {
         &mut self,
         h: V,
         kept: &[V; MAX_SAVED],
+        t: usize,
         s: usize,
-        row: usize,
         j: usize,
     ) {
-        let hidden = self.args.hidden;
+        let (packing, hidden) = (self.args.packing, self.args.weights.made_for.2.hidden);
         // SAFETY: as in `forward`.
         unsafe {
             h.store(self.h_after.row(s).add(j));
-            h.store_part(self.args.out.at(row, j), hidden - j);
+            h.store_part(self.args.out.at(packing.place(t, s), j), hidden - j);
             if let Some(saved) = self.saved {
+                let row = packing.row(t, s);
                 for (k, value) in kept.iter().enumerate().take(C::SAVED) {
                     value.store_part(saved.add((row * C::SAVED + k) * hidden + j), hidden - j);
                 }

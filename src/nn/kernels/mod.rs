@@ -5,10 +5,12 @@
 
 mod backward;
 mod forward;
+mod gradient;
 mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;
+mod product;
 mod scan;
 pub(crate) mod simd;
 #[cfg(target_arch = "x86_64")]
@@ -19,8 +21,9 @@ use std::sync::OnceLock;
 use crate::{Error, ErrorKind, Result};
 
 pub(crate) use math::{sigmoid, tanh};
-pub(crate) use pack::{PackedWeights, Parameters};
-pub(crate) use scan::{Backward, Columns, Forward, Operands};
+pub(crate) use pack::{PackedWeights, Parameters, Sizes};
+use product::Product;
+pub(crate) use scan::{Backward, Columns, Forward};
 use simd::{Portable, Simd};
 
 /// Environment variable that names the kernel to use: `portable`, `avx2`, `avx512` or `neon`.
@@ -231,9 +234,9 @@ pub(crate) struct Unstepped<V> {
     pub mid: V,
 }
 
-/// Compiles the two scans for one kind of vector.
+/// Compiles the two scans and the product for one kind of vector.
 macro_rules! compile_for {
-    ($features:literal, $vector:ty, $forward:ident, $backward:ident) => {
+    ($features:literal, $vector:ty, $forward:ident, $backward:ident, $product:ident) => {
         #[target_feature(enable = $features)]
         fn $forward<C: Gates>(args: Forward) {
             // SAFETY: this function is compiled for the instructions of $vector.
@@ -244,20 +247,25 @@ macro_rules! compile_for {
             // SAFETY: as above.
             unsafe { backward::backward::<$vector, C>(args) }
         }
+        #[target_feature(enable = $features)]
+        unsafe fn $product(args: &Product) {
+            // SAFETY: as above; the caller answers for the pointers.
+            unsafe { product::product::<$vector>(args) }
+        }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-compile_for!("avx2,fma", x86::Avx2, forward_avx2, backward_avx2);
+compile_for!("avx2,fma", x86::Avx2, forward_avx2, backward_avx2, product_avx2);
 #[cfg(target_arch = "x86_64")]
-compile_for!("avx512f,avx2,fma", x86::Avx512, forward_avx512, backward_avx512);
+compile_for!("avx512f,avx2,fma", x86::Avx512, forward_avx512, backward_avx512, product_avx512);
 #[cfg(target_arch = "aarch64")]
-compile_for!("neon", neon::Neon, forward_neon, backward_neon);
+compile_for!("neon", neon::Neon, forward_neon, backward_neon, product_neon);
 
 /// One layer in one direction, from its input products to its states.
 pub(crate) fn forward<C: Gates>(isa: Isa, args: Forward) {
     assert!(isa.is_available());
-    assert_eq!(args.weights.made_for, (isa, pack::Way::Forward, args.hidden));
+    assert_eq!((args.weights.made_for.0, args.weights.made_for.1), (isa, pack::Way::Forward));
     args.check::<C>();
     // SAFETY: the machine has the instructions, and the sizes are checked.
     unsafe {
@@ -276,7 +284,7 @@ pub(crate) fn forward<C: Gates>(isa: Isa, args: Forward) {
 /// The way back through one layer in one direction.
 pub(crate) fn backward<C: Gates>(isa: Isa, args: Backward) {
     assert!(isa.is_available());
-    assert_eq!(args.weights.made_for, (isa, pack::Way::Backward, args.hidden));
+    assert_eq!((args.weights.made_for.0, args.weights.made_for.1), (isa, pack::Way::Backward));
     args.check::<C>();
     // SAFETY: the machine has the instructions, and the sizes are checked.
     unsafe {
@@ -288,6 +296,24 @@ pub(crate) fn backward<C: Gates>(isa: Isa, args: Backward) {
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => backward_neon::<C>(args),
             _ => backward::backward::<Portable, C>(args),
+        }
+    }
+}
+
+/// # Safety
+/// The machine has the instructions, and the pointers have the rows.
+#[inline(always)]
+unsafe fn product(isa: Isa, args: &Product) {
+    // SAFETY: the caller's.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => product_avx2(args),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => product_avx512(args),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => product_neon(args),
+            _ => product::product::<Portable>(args),
         }
     }
 }

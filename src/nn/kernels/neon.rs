@@ -2,6 +2,7 @@
 
 use std::arch::aarch64::*;
 
+use super::Isa;
 use super::simd::Simd;
 
 /// Four values.
@@ -11,7 +12,8 @@ pub(crate) struct Neon(float32x4_t);
 // SAFETY: NEON is part of the target; the caller answers for the pointers.
 unsafe impl Simd for Neon {
     const LANES: usize = 4;
-    const ROWS: usize = 6;
+    const SUMS: usize = 24;
+    const ISA: Isa = Isa::Neon;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {

@@ -15,12 +15,14 @@ pub(super) const fn panels(gates: usize) -> usize {
     }
 }
 
-/// One product's weights: `[H / width][k][panel][gate][lanes]` with `width` = lanes · panels, zeros where `H` is no
-/// multiple of it.
+/// One product's weights: `[units / width][k][panel][gate][lanes]` with `width` = lanes · panels, zeros where the units
+/// are no multiple of it.
 pub(crate) struct Packed {
     data: Vec<f32>,
     /// Values from one tile to the next.
     tile: usize,
+    /// Terms of each sum.
+    pub(super) depth: usize,
 }
 
 impl Packed {
@@ -30,66 +32,89 @@ impl Packed {
         self.data[index * self.tile..].as_ptr()
     }
 
-    /// For `v · Wᵀ`, where `weight` has `gates` blocks of `[H, H]`.
-    fn transposed(isa: Isa, weight: &[f32], hidden: usize, gates: usize, panels: usize) -> Self {
+    pub(super) fn tiles(&self) -> usize {
+        self.data.len() / self.tile.max(1)
+    }
+
+    /// For `v · Wᵀ`, where `weight` has `gates` blocks of `[units, depth]`.
+    fn transposed(isa: Isa, weight: &[f32], depth: usize, gates: usize, panels: usize) -> Self {
+        let units = weight.len() / (gates * depth);
         let lanes = isa.lanes();
         let (width, sums) = (lanes * panels, panels * gates * lanes);
-        let tile = hidden * sums;
-        let mut data = vec![0f32; hidden.div_ceil(width) * tile];
-        for (t, to) in data.chunks_exact_mut(tile.max(1)).enumerate() {
+        let tile = depth * sums;
+        let mut data = vec![0f32; units.div_ceil(width) * tile];
+        for (t, to) in data.chunks_exact_mut(tile).enumerate() {
             for gate in 0..gates {
-                for unit in 0..width.min(hidden - t * width) {
-                    let row = &weight[(gate * hidden + t * width + unit) * hidden..][..hidden];
+                for unit in 0..width.min(units - t * width) {
+                    let row = &weight[(gate * units + t * width + unit) * depth..][..depth];
                     let place = (unit / lanes * gates + gate) * lanes + unit % lanes;
-                    for (k, &value) in row.iter().enumerate() {
-                        to[k * sums + place] = value;
+                    for (to, &value) in to[place..].iter_mut().step_by(sums).zip(row) {
+                        *to = value;
                     }
                 }
             }
         }
-        Self { data, tile }
+        Self { data, tile, depth }
     }
 
-    /// For `d · W`, where `weight` is `[rows, H]`.
-    fn straight(isa: Isa, weight: &[f32], hidden: usize) -> Self {
+    /// For `d · W`, where `weight` is `[rows, units]`.
+    fn straight(isa: Isa, weight: &[f32], units: usize) -> Self {
         let width = isa.lanes() * VECTORS;
-        let tile = weight.len() / hidden * width;
-        let mut data = vec![0f32; hidden.div_ceil(width) * tile];
-        for (t, to) in data.chunks_exact_mut(tile.max(1)).enumerate() {
-            let count = width.min(hidden - t * width);
-            for (to, from) in to.chunks_exact_mut(width).zip(weight.chunks_exact(hidden)) {
+        let depth = weight.len() / units;
+        let tile = depth * width;
+        let mut data = vec![0f32; units.div_ceil(width) * tile];
+        for (t, to) in data.chunks_exact_mut(tile).enumerate() {
+            let count = width.min(units - t * width);
+            for (to, from) in to.chunks_exact_mut(width).zip(weight.chunks_exact(units)) {
                 to[..count].copy_from_slice(&from[t * width..][..count]);
             }
         }
-        Self { data, tile }
+        Self { data, tile, depth }
     }
 }
 
-/// One layer's recurrent parameters in one direction, as they lie side by side in the operation's argument:
-/// `weight_hh [G·H, H]`, `bias_hh [G·H]`, and the peephole weights, if there are any.
-#[derive(Clone, Copy)]
-pub(crate) struct Parameters<'a> {
-    pub weight: &'a [f32],
-    pub bias: &'a [f32],
-    pub peephole: &'a [f32],
+/// Sizes of one layer in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub input: usize,
+    pub hidden: usize,
 }
 
-impl<'a> Parameters<'a> {
-    /// Values in all.
-    pub fn len<C: Gates>(hidden: usize) -> usize {
-        let peephole = match C::PEEPHOLES {
+impl Sizes {
+    /// Values in a direction's [`Parameters`].
+    pub fn parameters<C: Gates>(self) -> usize {
+        C::GATES * self.hidden * (self.input + self.hidden + 2) + self.peepholes::<C>()
+    }
+
+    fn peepholes<C: Gates>(self) -> usize {
+        match C::PEEPHOLES {
             Peepholes::None => 0,
-            Peepholes::Diagonal => super::PEEPHOLE_GATES * hidden,
-            Peepholes::Full => super::PEEPHOLE_GATES * hidden * hidden,
-        };
-        C::GATES * hidden * (hidden + 1) + peephole
+            Peepholes::Diagonal => super::PEEPHOLE_GATES * self.hidden,
+            Peepholes::Full => super::PEEPHOLE_GATES * self.hidden * self.hidden,
+        }
     }
+}
 
-    pub fn new<C: Gates>(values: &'a [f32], hidden: usize) -> Self {
-        assert_eq!(values.len(), Self::len::<C>(hidden));
-        let (weight, rest) = values.split_at(C::GATES * hidden * hidden);
-        let (bias, peephole) = rest.split_at(C::GATES * hidden);
-        Self { weight, bias, peephole }
+/// One layer's parameters in one direction, as they lie one after the other in the operation's argument:
+/// `weight_ih [G·H, D]`, `bias_ih [G·H]`, `weight_hh [G·H, H]`, `bias_hh [G·H]`, and the peephole weights, if there are
+/// any.
+pub(crate) struct Parameters<T> {
+    pub input_weight: T,
+    pub input_bias: T,
+    pub weight: T,
+    pub bias: T,
+    pub peephole: T,
+}
+
+impl<'a> Parameters<&'a [f32]> {
+    pub fn new<C: Gates>(values: &'a [f32], sizes: Sizes) -> Self {
+        assert_eq!(values.len(), sizes.parameters::<C>());
+        let rows = C::GATES * sizes.hidden;
+        let (input_weight, rest) = values.split_at(rows * sizes.input);
+        let (input_bias, rest) = rest.split_at(rows);
+        let (weight, rest) = rest.split_at(rows * sizes.hidden);
+        let (bias, peephole) = rest.split_at(rows);
+        Self { input_weight, input_bias, weight, bias, peephole }
     }
 
     fn second_weight<C: Gates>(&self, hidden: usize) -> Option<&'a [f32]> {
@@ -101,6 +126,18 @@ impl<'a> Parameters<'a> {
     }
 }
 
+impl<'a> Parameters<&'a mut [f32]> {
+    pub fn new_mut<C: Gates>(values: &'a mut [f32], sizes: Sizes) -> Self {
+        assert_eq!(values.len(), sizes.parameters::<C>());
+        let rows = C::GATES * sizes.hidden;
+        let (input_weight, rest) = values.split_at_mut(rows * sizes.input);
+        let (input_bias, rest) = rest.split_at_mut(rows);
+        let (weight, rest) = rest.split_at_mut(rows * sizes.hidden);
+        let (bias, peephole) = rest.split_at_mut(rows);
+        Self { input_weight, input_bias, weight, bias, peephole }
+    }
+}
+
 /// Which way of a scan weights are packed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -108,10 +145,14 @@ pub(super) enum Way {
     Backward,
 }
 
-/// The products of a step, packed for one way.
+/// The products of a layer in one direction, packed for one way.
 pub(crate) struct PackedWeights {
-    /// For which vectors and which way; a scan of another kind would read beyond them.
-    pub(super) made_for: (Isa, Way, usize),
+    /// For which vectors, which way and which sizes; a scan of another kind would read beyond them.
+    pub(super) made_for: (Isa, Way, Sizes),
+    /// With the input: forward for its products, back for its gradient.
+    pub(super) input: Packed,
+    /// `[G·H]` and zeros up to whole tiles.
+    pub(super) input_bias: Vec<f32>,
     pub(super) first: Packed,
     pub(super) memory: Option<Packed>,
     pub(super) second: Option<Packed>,
@@ -123,50 +164,58 @@ pub(crate) struct PackedWeights {
     pub(super) diagonal: Vec<f32>,
 }
 
+impl std::fmt::Debug for PackedWeights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PackedWeights").field(&self.made_for).finish_non_exhaustive()
+    }
+}
+
 impl PackedWeights {
-    pub fn forward<C: Gates>(isa: Isa, parameters: Parameters, hidden: usize) -> Self {
+    pub fn forward<C: Gates>(isa: Isa, parameters: &Parameters<&[f32]>, sizes: Sizes) -> Self {
+        let hidden = sizes.hidden;
         let square = hidden * hidden;
+        let transposed = |weight: &[f32], depth, gates: usize, panels| {
+            Packed::transposed(isa, weight, depth, gates, panels)
+        };
         Self::new::<C>(
-            (isa, Way::Forward, hidden),
+            (isa, Way::Forward, sizes),
             parameters,
-            Packed::transposed(
-                isa,
-                &parameters.weight[..C::FIRST * square],
-                hidden,
-                C::FIRST,
-                panels(C::FIRST),
-            ),
+            transposed(parameters.input_weight, sizes.input, 1, VECTORS),
+            transposed(&parameters.weight[..C::FIRST * square], hidden, C::FIRST, panels(C::FIRST)),
             (C::FROM_MEMORY > 0).then(|| {
                 // Added to the sums of the product above, so in tiles as wide.
                 let weight = &parameters.peephole[..C::FROM_MEMORY * square];
-                Packed::transposed(isa, weight, hidden, C::FROM_MEMORY, panels(C::FIRST))
+                transposed(weight, hidden, C::FROM_MEMORY, panels(C::FIRST))
             }),
-            parameters
-                .second_weight::<C>(hidden)
-                .map(|weight| Packed::transposed(isa, weight, hidden, 1, panels(1))),
+            parameters.second_weight::<C>(hidden).map(|weight| transposed(weight, hidden, 1, panels(1))),
         )
     }
 
-    pub fn backward<C: Gates>(isa: Isa, parameters: Parameters, hidden: usize) -> Self {
+    pub fn backward<C: Gates>(isa: Isa, parameters: &Parameters<&[f32]>, sizes: Sizes) -> Self {
+        let hidden = sizes.hidden;
         let square = hidden * hidden;
+        let straight = |weight: &[f32], units| Packed::straight(isa, weight, units);
         Self::new::<C>(
-            (isa, Way::Backward, hidden),
+            (isa, Way::Backward, sizes),
             parameters,
-            Packed::straight(isa, &parameters.weight[..C::FIRST * square], hidden),
-            (C::FROM_MEMORY > 0)
-                .then(|| Packed::straight(isa, &parameters.peephole[..C::FROM_MEMORY * square], hidden)),
-            parameters.second_weight::<C>(hidden).map(|weight| Packed::straight(isa, weight, hidden)),
+            straight(parameters.input_weight, sizes.input),
+            straight(&parameters.weight[..C::FIRST * square], hidden),
+            (C::FROM_MEMORY > 0).then(|| straight(&parameters.peephole[..C::FROM_MEMORY * square], hidden)),
+            parameters.second_weight::<C>(hidden).map(|weight| straight(weight, hidden)),
         )
     }
 
     fn new<C: Gates>(
-        made_for: (Isa, Way, usize),
-        parameters: Parameters,
+        made_for: (Isa, Way, Sizes),
+        parameters: &Parameters<&[f32]>,
+        input: Packed,
         first: Packed,
         memory: Option<Packed>,
         second: Option<Packed>,
     ) -> Self {
-        let hidden = made_for.2;
+        let (isa, _, Sizes { hidden, .. }) = made_for;
+        let mut input_bias = parameters.input_bias.to_vec();
+        input_bias.resize(input_bias.len().next_multiple_of(VECTORS * isa.lanes()), 0.0);
         // A gate of the second round alone has its bias there.
         let mut first_bias = vec![0f32; MAX_GATES * hidden];
         first_bias[..C::FIRST * hidden].copy_from_slice(&parameters.bias[..C::FIRST * hidden]);
@@ -178,6 +227,6 @@ impl PackedWeights {
             Peepholes::Diagonal => parameters.peephole.to_vec(),
             Peepholes::None | Peepholes::Full => vec![0.0; super::PEEPHOLE_GATES * hidden],
         };
-        Self { made_for, first, memory, second, first_bias, second_bias, diagonal }
+        Self { made_for, input, input_bias, first, memory, second, first_bias, second_bias, diagonal }
     }
 }

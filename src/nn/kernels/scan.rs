@@ -10,20 +10,29 @@
 )]
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
-use super::pack::{PackedWeights, VECTORS};
+use super::pack::{PackedWeights, Parameters, Sizes, VECTORS};
 use super::simd::Simd;
 use super::{Gates, PEEPHOLE_GATES, Peepholes};
 use crate::nn::packing::Packing;
 
-/// Most rows side by side that any vector asks for.
-pub(super) const MAX_ROWS: usize = 6;
+/// Values of a block's input products: a scan makes them for so many rows at a time that they stay in the cache.
+const BLOCK: usize = 65_536;
+
+/// Most rows of a block; more gain nothing.
+const MAX_BLOCK_ROWS: usize = 512;
+
+/// Rows in a block of products of which each has `width` values.
+pub(super) fn block_rows(width: usize) -> usize {
+    (BLOCK / width).clamp(1, MAX_BLOCK_ROWS)
+}
 
 /// Some columns of a row-major matrix; several threads may write to it, each in columns of its own.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns<'a> {
     pointer: *mut f32,
-    rows: usize,
+    pub(super) rows: usize,
     stride: usize,
     offset: usize,
     width: usize,
@@ -41,6 +50,13 @@ impl<'a> Columns<'a> {
         assert!(offset + width <= stride && matrix.len().is_multiple_of(stride));
         let pointer = matrix.as_ptr().cast_mut();
         Self { pointer, rows: matrix.len() / stride, stride, offset, width, lifetime: PhantomData }
+    }
+
+    /// All of `matrix`, which has rows of `width` values.
+    pub fn write(matrix: &'a mut [f32], width: usize) -> Self {
+        assert!(matrix.len().is_multiple_of(width));
+        let (pointer, rows) = (matrix.as_mut_ptr(), matrix.len() / width);
+        Self { pointer, rows, stride: width, offset: 0, width, lifetime: PhantomData }
     }
 
     /// The columns of `matrix`, which has rows of `stride` values, in equal parts.
@@ -61,100 +77,81 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// One layer in one direction on its way forward. `N` rows are all frames of the batch, `B` its sequences.
+/// One layer in one direction on its way forward. `B` is the whole batch and `T` its padded length; `packing` tells
+/// which sequences of it are meant.
 pub(crate) struct Forward<'a> {
     pub packing: &'a Packing,
-    pub hidden: usize,
     /// From the last frame of each sequence to its first.
     pub reverse: bool,
     /// Packed for the way forward.
     pub weights: &'a PackedWeights,
-    /// The input's products with their bias, `[N, gates·H]`; only read.
-    pub gx: Columns<'a>,
+    /// `[B·T, D]`; only read.
+    pub x: Columns<'a>,
     /// States before the first step: `B` rows of h, then, where the cell has a memory, `B` of c; only read.
     pub initial: Columns<'a>,
-    /// `N` rows of h; then, where the cell has a memory, `B` rows: c after the last step.
+    /// `B·T` rows of h, untouched beyond a sequence's end; then, where the cell has a memory, `B` rows: c after the
+    /// last step.
     pub out: Columns<'a>,
-    /// `[N, SAVED·H]`, if the way back is to be gone.
+    /// `[N, SAVED·H]` for the `N` packed rows, if the way back is to be gone.
     pub saved: Option<&'a mut [f32]>,
 }
 
 impl Forward<'_> {
     pub(super) fn check<C: Gates>(&self) {
-        let (rows, batch, hidden) = (self.packing.rows(), self.packing.batch(), self.hidden);
-        let memory = if C::MEMORY.is_some() { batch } else { 0 };
-        assert_eq!((self.gx.rows, self.gx.width), (rows, C::GATES * hidden));
-        assert_eq!((self.initial.rows, self.initial.width), (batch + memory, hidden));
-        assert_eq!((self.out.rows, self.out.width), (rows + memory, hidden));
+        let Sizes { input, hidden } = self.weights.made_for.2;
+        let rows = self.packing.rows();
+        check_states::<C>(&self.x, &self.initial, &self.out, hidden);
+        assert_eq!(self.x.width, input);
+        assert!(self.packing.is_inside(self.x.rows));
         assert!(self.saved.as_ref().is_none_or(|saved| saved.len() == rows * C::SAVED * hidden));
     }
+}
+
+/// The rows of `x [B·T]`, `initial [S·B]` and `out [B·T + (S - 1)·B]` fit each other.
+fn check_states<C: Gates>(x: &Columns, initial: &Columns, out: &Columns, hidden: usize) {
+    let parts = 1 + usize::from(C::MEMORY.is_some());
+    let batch = initial.rows / parts;
+    assert_eq!((initial.rows, initial.width), (batch * parts, hidden));
+    assert_eq!((out.rows, out.width), (x.rows + batch * (parts - 1), hidden));
 }
 
 /// The way back of [`Forward`].
 pub(crate) struct Backward<'a> {
     pub packing: &'a Packing,
-    pub hidden: usize,
     pub reverse: bool,
     /// Packed for the way back.
     pub weights: &'a PackedWeights,
+    pub x: Columns<'a>,
     pub initial: Columns<'a>,
     /// As the way forward left it; only read.
     pub out: Columns<'a>,
     pub saved: &'a [f32],
     /// Gradient of `out`, of its shape; only read.
     pub dout: Columns<'a>,
-    /// Gradient of the input's products, `[N, gates·H]`.
-    pub dgx: Columns<'a>,
-    /// Gradient of the recurrent products, `[N, gates·H]`.
-    pub da: &'a mut [f32],
-    /// What the products multiplied, for the weights' gradient.
-    pub operands: &'a mut Operands,
+    /// Gradient of `x`, if it is wanted.
+    pub dx: Option<Columns<'a>>,
+    /// Gradient of the parameters, which is added.
+    pub dweights: Parameters<&'a mut [f32]>,
     /// Gradient of `initial`, of its shape.
     pub dinitial: Columns<'a>,
 }
 
 impl Backward<'_> {
     pub(super) fn check<C: Gates>(&self) {
-        let (rows, batch, hidden) = (self.packing.rows(), self.packing.batch(), self.hidden);
-        let memory = if C::MEMORY.is_some() { batch } else { 0 };
-        for columns in [&self.initial, &self.dinitial] {
-            assert_eq!((columns.rows, columns.width), (batch + memory, hidden));
-        }
-        for columns in [&self.out, &self.dout] {
-            assert_eq!((columns.rows, columns.width), (rows + memory, hidden));
-        }
-        assert_eq!((self.dgx.rows, self.dgx.width), (rows, C::GATES * hidden));
-        assert_eq!(self.da.len(), rows * C::GATES * hidden);
-        assert_eq!(self.saved.len(), rows * C::SAVED * hidden);
-        assert_eq!(self.operands.h.len(), rows * hidden);
-        for matrix in [&self.operands.c, &self.operands.mid] {
-            assert!(matrix.is_empty() || matrix.len() == rows * hidden);
-        }
-    }
-}
-
-/// The other factor of each weight's gradient, for every row: `[N, H]`, or nothing where the cell has no such product.
-pub(crate) struct Operands {
-    /// h before the step.
-    pub h: Vec<f32>,
-    /// c before the step.
-    pub c: Vec<f32>,
-    /// What the second round multiplied; with peepholes c after the step.
-    pub mid: Vec<f32>,
-}
-
-impl Operands {
-    pub fn new<C: Gates>(rows: usize, hidden: usize) -> Self {
-        let peepholes = C::PEEPHOLES != Peepholes::None;
-        let matrix = |wanted: bool| vec![0f32; if wanted { rows * hidden } else { 0 }];
-        Self { h: matrix(true), c: matrix(peepholes), mid: matrix(peepholes || C::SECOND.is_some()) }
+        let Sizes { input, hidden } = self.weights.made_for.2;
+        check_states::<C>(&self.x, &self.initial, &self.out, hidden);
+        check_states::<C>(&self.x, &self.dinitial, &self.dout, hidden);
+        assert_eq!(self.x.width, input);
+        assert!(self.packing.is_inside(self.x.rows));
+        assert!(self.dx.is_none_or(|dx| (dx.rows, dx.width) == (self.x.rows, input)));
+        assert_eq!(self.saved.len(), self.packing.rows() * C::SAVED * hidden);
     }
 }
 
 /// Rows of `width` values each, padded so that whole vectors may be read and written.
 #[derive(Clone)]
 pub(super) struct Rows {
-    data: Vec<f32>,
+    pub data: Vec<f32>,
     pub stride: usize,
 }
 
@@ -169,38 +166,55 @@ impl Rows {
         self.data[row * self.stride..].as_mut_ptr()
     }
 
-    pub fn clear(&mut self, row: usize) {
-        self.data[row * self.stride..][..self.stride].fill(0.0);
+    pub fn clear(&mut self, rows: Range<usize>) {
+        self.data[rows.start * self.stride..rows.end * self.stride].fill(0.0);
     }
 
     /// # Safety
-    /// `from` has `rows` rows from `first` on.
-    pub unsafe fn copy_from(&mut self, from: &Columns, first: usize, rows: usize) {
-        for row in 0..rows {
-            // SAFETY: the caller's rows; both sides hold `width` values.
-            unsafe { std::ptr::copy_nonoverlapping(from.at(first + row, 0), self.row(row), from.width) }
-        }
+    /// `from` has the row `from_row`, and this the row `row`, wide enough for it.
+    pub unsafe fn copy_from(&mut self, row: usize, from: &Columns, from_row: usize) {
+        // SAFETY: the caller's rows; both sides hold `width` values.
+        unsafe { std::ptr::copy_nonoverlapping(from.at(from_row, 0), self.row(row), from.width) }
     }
 
     /// # Safety
-    /// `to` has the rows `first + rows`.
-    pub unsafe fn copy_to(&mut self, rows: std::ops::Range<usize>, to: &Columns, first: usize) {
-        for row in rows {
-            // SAFETY: the caller's rows; both sides hold `width` values.
-            unsafe { std::ptr::copy_nonoverlapping(self.row(row), to.at(first + row, 0), to.width) }
+    /// `to` has the row `to_row`, and this the row `row`, as wide at least.
+    pub unsafe fn copy_to(&mut self, row: usize, to: &Columns, to_row: usize) {
+        // SAFETY: the caller's rows; both sides hold `width` values.
+        unsafe { std::ptr::copy_nonoverlapping(self.row(row), to.at(to_row, 0), to.width) }
+    }
+
+    /// The frames of a block of steps, one after the other as they are packed.
+    ///
+    /// # Safety
+    /// `from` has a row for each place in the batch, and this a row for each row of the block.
+    pub unsafe fn gather(&mut self, packing: &Packing, steps: &Range<usize>, from: &Columns) {
+        let mut row = 0;
+        for t in steps.clone() {
+            for rank in 0..packing.batch_size(t) {
+                // SAFETY: the caller's rows.
+                unsafe { self.copy_from(row, from, packing.place(t, rank)) };
+                row += 1;
+            }
         }
     }
 }
 
-/// Evaluates `$call` for groups of `$rows` sequences until all `$count` are done: as many side by side as the vector
-/// has registers for. `$rows` is a constant in it.
+/// Evaluates `$call` for groups of `$rows` sequences until all `$count` are done: as many side by side as the sums of
+/// `$vectors` vectors each leave registers for. `$rows` is a constant in it.
 macro_rules! by_rows {
-    ($vector:ty, $count:expr, |$first:ident, $rows:ident| $call:expr) => {{
+    ($vector:ty, $vectors:expr, $count:expr, |$first:ident, $rows:ident| $call:expr) => {{
+        let most = const { <$vector>::SUMS / $vectors };
         let mut $first = 0;
         while $first < $count {
             let left = $count - $first;
-            match if left < <$vector>::ROWS { left } else { <$vector>::ROWS } {
-                6.. => {
+            match if left < most { left } else { most } {
+                8.. => {
+                    const $rows: usize = 8;
+                    $call;
+                    $first += $rows;
+                }
+                6 | 7 => {
                     const $rows: usize = 6;
                     $call;
                     $first += $rows;
@@ -237,6 +251,27 @@ pub(super) type Sums<V, const ROWS: usize> = [[V; ROWS]; VECTORS];
 pub(super) unsafe fn accumulate<V: Simd, const ROWS: usize>(
     sums: &mut Sums<V, ROWS>,
     vectors: usize,
+    weights: *const f32,
+    depth: usize,
+    operand: *const f32,
+    stride: usize,
+) {
+    // SAFETY: the caller's sizes.
+    unsafe {
+        match vectors {
+            1 => accumulate_vectors::<V, ROWS, 1>(sums, weights, depth, operand, stride),
+            2 => accumulate_vectors::<V, ROWS, 2>(sums, weights, depth, operand, stride),
+            3 => accumulate_vectors::<V, ROWS, 3>(sums, weights, depth, operand, stride),
+            _ => accumulate_vectors::<V, ROWS, VECTORS>(sums, weights, depth, operand, stride),
+        }
+    }
+}
+
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+unsafe fn accumulate_vectors<V: Simd, const ROWS: usize, const COUNT: usize>(
+    sums: &mut Sums<V, ROWS>,
     mut weights: *const f32,
     depth: usize,
     operand: *const f32,
@@ -244,18 +279,20 @@ pub(super) unsafe fn accumulate<V: Simd, const ROWS: usize>(
 ) {
     // SAFETY: the caller's sizes.
     unsafe {
+        // A copy of their own keeps the sums in registers.
+        let mut local: [[V; ROWS]; COUNT] = std::array::from_fn(|v| sums[v]);
         for k in 0..depth {
-            let mut w = [V::splat(0.0); VECTORS];
-            for v in 0..vectors {
-                w[v] = V::load(weights.add(v * V::LANES));
-            }
+            let w: [V; COUNT] = std::array::from_fn(|v| V::load(weights.add(v * V::LANES)));
             for m in 0..ROWS {
                 let value = V::splat(*operand.add(m * stride + k));
-                for v in 0..vectors {
-                    sums[v][m] = w[v].mul_add(value, sums[v][m]);
+                for v in 0..COUNT {
+                    local[v][m] = w[v].mul_add(value, local[v][m]);
                 }
             }
-            weights = weights.add(vectors * V::LANES);
+            weights = weights.add(COUNT * V::LANES);
+        }
+        for v in 0..COUNT {
+            sums[v] = local[v];
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A vector of f32, as wide as the machine has it: the few operations that the scans are written in.
 
+use super::Isa;
+
 /// One vector register.
 ///
 /// # Safety
@@ -9,8 +11,9 @@
 pub(crate) unsafe trait Simd: Copy {
     /// Values in a register.
     const LANES: usize;
-    /// Sequences that go through a product side by side: their sums, times the gates, are to fit the registers.
-    const ROWS: usize;
+    /// Sums that a product makes side by side; with what else it needs they are to fit the registers.
+    const SUMS: usize;
+    const ISA: Isa;
 
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
@@ -18,6 +21,7 @@ pub(crate) unsafe trait Simd: Copy {
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
+    /// Within two units in the last place, for a divisor that is finite and not subnormal.
     unsafe fn div(self, other: Self) -> Self;
     /// `other` where either is NaN.
     unsafe fn min(self, other: Self) -> Self;
@@ -71,7 +75,8 @@ macro_rules! lanewise {
 // SAFETY: plain arithmetic; only the pointers ask for care.
 unsafe impl Simd for Portable {
     const LANES: usize = 4;
-    const ROWS: usize = 2;
+    const SUMS: usize = 8;
+    const ISA: Isa = Isa::Portable;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::Isa;
 use super::simd::Simd;
 
 /// Eight values; needs AVX2 and FMA.
@@ -13,13 +14,14 @@ pub(crate) struct Avx2(__m256);
 pub(crate) struct Avx512(__m512);
 
 macro_rules! simd {
-    ($name:ident, $lanes:literal, $rows:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident,
-     $mul:ident, $div:ident, $min:ident, $max:ident, $fma:ident, $positive:expr) => {
+    ($name:ident, $lanes:literal, $sums:literal, $set:ident, $load:ident, $store:ident, $add:ident, $sub:ident,
+     $mul:ident, $div:expr, $min:ident, $max:ident, $fma:ident, $positive:expr) => {
         // SAFETY: the trait's contract: the caller's function is compiled for these instructions, the machine has
         // them, and the pointers are valid.
         unsafe impl Simd for $name {
             const LANES: usize = $lanes;
-            const ROWS: usize = $rows;
+            const SUMS: usize = $sums;
+            const ISA: Isa = Isa::$name;
 
             #[inline(always)]
             unsafe fn splat(value: f32) -> Self {
@@ -72,7 +74,7 @@ macro_rules! simd {
 simd!(
     Avx2,
     8,
-    2,
+    8,
     _mm256_set1_ps,
     _mm256_loadu_ps,
     _mm256_storeu_ps,
@@ -88,16 +90,31 @@ simd!(
 simd!(
     Avx512,
     16,
-    6,
+    24,
     _mm512_set1_ps,
     _mm512_loadu_ps,
     _mm512_storeu_ps,
     _mm512_add_ps,
     _mm512_sub_ps,
     _mm512_mul_ps,
-    _mm512_div_ps,
+    divide_avx512,
     _mm512_min_ps,
     _mm512_max_ps,
     _mm512_fmadd_ps,
     |a, v| _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_setzero_ps()), v)
 );
+
+/// The machine's own division keeps a port busy for 16 cycles; this is an estimate of the reciprocal, of 14 bits, and
+/// one step of Newton's method.
+///
+/// # Safety
+/// Needs AVX-512F.
+#[inline(always)]
+unsafe fn divide_avx512(a: __m512, b: __m512) -> __m512 {
+    // SAFETY: the caller's.
+    unsafe {
+        let estimate = _mm512_rcp14_ps(b);
+        let error = _mm512_fnmadd_ps(b, estimate, _mm512_set1_ps(1.0));
+        _mm512_mul_ps(a, _mm512_fmadd_ps(estimate, error, estimate))
+    }
+}
