@@ -8,11 +8,14 @@
 use std::ops::Range;
 
 use super::pack::{Sizes, VECTORS, panels};
-use super::product::Product;
-use super::scan::{Forward, Rows, Sums, accumulate, block_rows, by_rows, diagonal};
+use super::product::{Product, load, store};
+use super::scan::{Forward, Rows, Sums, accumulate, block_rows, by_rows, diagonal, start, terms};
 use super::simd::Simd;
 use super::{Gates, MAX_GATES, MAX_SAVED};
 use crate::nn::packing::in_order;
+
+/// Tiles whose products one sequence alone takes at once.
+const TOGETHER: usize = 4;
 
 /// # Safety
 /// `args` is checked, and the caller is compiled for the instructions of `V`.
@@ -38,6 +41,7 @@ pub(super) unsafe fn forward<V: Simd, C: Gates>(mut args: Forward) {
         c: memories.clone(),
         c_after: memories,
         mid: Rows::new(twice, hidden, width),
+        partial: Rows::new(batch, width, 1),
         kept: Rows::new(twice, C::SAVED * hidden.next_multiple_of(width), 1),
         x: Rows::new(block, input, 1),
         // The last gate's last vector may reach beyond it.
@@ -68,6 +72,8 @@ struct Scan<'a> {
     c_after: Rows,
     /// What the second round multiplies.
     mid: Rows,
+    /// A tile's sums before their last terms.
+    partial: Rows,
     /// What the first round leaves for the second, `[B, SAVED, H padded]`.
     kept: Rows,
     /// The inputs of a block of steps, and their products with their bias.
@@ -113,7 +119,7 @@ impl Scan<'_> {
                 V::ISA,
                 &Product {
                     weights: &weights.input,
-                    bias: Some(&weights.input_bias),
+                    add: false,
                     operand: self.x.row(0),
                     stride: self.x.stride,
                     to: self.gx.row(0),
@@ -136,14 +142,26 @@ impl Scan<'_> {
         let turn = |tiles: usize, tile: usize| if t.is_multiple_of(2) { tile } else { tiles - 1 - tile };
         // SAFETY: as in `forward`.
         unsafe {
-            let tiles = hidden.div_ceil(V::LANES * panels(C::FIRST));
-            for tile in (0..tiles).map(|tile| turn(tiles, tile)) {
-                by_rows!(V, panels(C::FIRST) * C::FIRST, running, |s, ROWS| {
-                    self.first::<V, C, ROWS>(tile, t, s, row + s)
-                });
+            let tiles = self.args.weights.first.tiles();
+            if running == 1 {
+                // Several at once: weights that come from afar come faster in several streams.
+                let whole = tiles - tiles % TOGETHER;
+                for tile in (0..whole).step_by(TOGETHER).map(|tile| turn(whole + 1 - TOGETHER, tile)) {
+                    self.first::<V, C, 1, TOGETHER>(tile, t, 0, row, 0);
+                }
+                for tile in whole..tiles {
+                    self.first::<V, C, 1, 1>(tile, t, 0, row, 0);
+                }
+            } else {
+                for tile in (0..tiles).map(|tile| turn(tiles, tile)) {
+                    let done = self.all_but_last_terms::<V, C>(tile, running);
+                    by_rows!(V, panels(C::FIRST) * C::FIRST, running, |s, ROWS| {
+                        self.first::<V, C, ROWS, 1>(tile, t, s, row + s, done)
+                    });
+                }
             }
-            if C::SECOND.is_some() {
-                let tiles = hidden.div_ceil(V::LANES * VECTORS);
+            if let Some(second) = &self.args.weights.second {
+                let tiles = second.tiles();
                 for tile in (0..tiles).map(|tile| turn(tiles, tile)) {
                     by_rows!(V, VECTORS, running, |s, ROWS| self.second::<V, C, ROWS>(tile, t, s));
                 }
@@ -163,14 +181,83 @@ impl Scan<'_> {
         }
     }
 
-    /// The first round of one tile of units, for `ROWS` sequences from rank `s` on, whose input products
-    /// start at `row`.
+    /// The sums of a tile but for their last terms, for sequences that do not fit side by side: while all of them pass,
+    /// the weights stay close. Gives the number of terms.
     ///
     /// # Safety
     /// As in `forward`.
     #[inline(always)]
-    unsafe fn first<V: Simd, C: Gates, const ROWS: usize>(
+    unsafe fn all_but_last_terms<V: Simd, C: Gates>(&mut self, tile: usize, running: usize) -> usize {
+        let vectors = const { panels(C::FIRST) * C::FIRST };
+        let first = &self.args.weights.first;
+        let (terms, stride) = (terms::<V>(vectors), self.partial.stride);
+        let mut done = 0;
+        if running > V::SUMS / vectors {
+            while done + terms < first.depth {
+                // SAFETY: as in `forward`.
+                unsafe {
+                    by_rows!(V, panels(C::FIRST) * C::FIRST, running, |s, ROWS| {
+                        let mut sums: [Sums<V, ROWS>; 1] = match done {
+                            0 => start(first, tile, vectors),
+                            _ => [load(self.partial.row(s), stride)],
+                        };
+                        let of = (first, tile, vectors);
+                        accumulate(&mut sums, of, done..done + terms, self.h.row(s), self.h.stride);
+                        store(&sums[0], self.partial.row(s), stride);
+                    });
+                }
+                done += terms;
+            }
+        }
+        done
+    }
+
+    /// The first round of `TILES` tiles of units, for `ROWS` sequences from rank `s` on, whose input products start at
+    /// `row`. The first `done` terms of the sums are in `partial`.
+    ///
+    /// # Safety
+    /// As in `forward`.
+    #[inline(always)]
+    unsafe fn first<V: Simd, C: Gates, const ROWS: usize, const TILES: usize>(
         &mut self,
+        tile: usize,
+        t: usize,
+        s: usize,
+        row: usize,
+        done: usize,
+    ) {
+        let weights = self.args.weights;
+        let hidden = weights.made_for.2.hidden;
+        let panels = panels(C::FIRST);
+        let vectors = const { self::panels(C::FIRST) * C::FIRST };
+        // SAFETY: as in `forward`.
+        unsafe {
+            let mut sums: [Sums<V, ROWS>; TILES] = match done {
+                0 => start(&weights.first, tile, vectors),
+                _ => [load(self.partial.row(s), self.partial.stride); TILES],
+            };
+            let of = (&weights.first, tile, vectors);
+            accumulate(&mut sums, of, done..hidden, self.h.row(s), self.h.stride);
+            if let (true, Some(memory)) = (C::FROM_MEMORY > 0, &weights.memory) {
+                // One panel a tile here, so these gates' sums are the first ones.
+                const { assert!(C::FROM_MEMORY == 0 || self::panels(C::FIRST) == 1) };
+                let of = (memory, tile, C::FROM_MEMORY);
+                accumulate(&mut sums, of, 0..hidden, self.c.row(s), self.c.stride);
+            }
+            for (i, sums) in sums.iter().enumerate() {
+                self.gates::<V, C, ROWS>(sums, tile + i, t, s, row);
+            }
+        }
+    }
+
+    /// What the cell makes of the sums of a tile.
+    ///
+    /// # Safety
+    /// As in `forward`.
+    #[inline(always)]
+    unsafe fn gates<V: Simd, C: Gates, const ROWS: usize>(
+        &mut self,
+        sums: &Sums<V, ROWS>,
         tile: usize,
         t: usize,
         s: usize,
@@ -181,30 +268,6 @@ impl Scan<'_> {
         let panels = panels(C::FIRST);
         // SAFETY: as in `forward`.
         unsafe {
-            let mut sums: Sums<V, ROWS> = [[V::splat(0.0); ROWS]; VECTORS];
-            for panel in 0..panels {
-                let j = (tile * panels + panel) * V::LANES;
-                for gate in 0..C::FIRST {
-                    if j < hidden {
-                        let bias = weights.first_bias.as_ptr().add(gate * hidden + j);
-                        sums[panel * C::FIRST + gate] = [V::load_part(bias, hidden - j); ROWS];
-                    }
-                }
-            }
-            let vectors = const { self::panels(C::FIRST) * C::FIRST };
-            accumulate(&mut sums, vectors, weights.first.tile(tile), hidden, self.h.row(s), self.h.stride);
-            if let (true, Some(memory)) = (C::FROM_MEMORY > 0, &weights.memory) {
-                // One panel a tile here, so these gates' sums are the first ones.
-                const { assert!(C::FROM_MEMORY == 0 || self::panels(C::FIRST) == 1) };
-                accumulate(
-                    &mut sums,
-                    C::FROM_MEMORY,
-                    memory.tile(tile),
-                    hidden,
-                    self.c.row(s),
-                    self.c.stride,
-                );
-            }
             for panel in 0..panels {
                 let j = (tile * panels + panel) * V::LANES;
                 if j >= hidden {
@@ -252,14 +315,13 @@ impl Scan<'_> {
         let Some(second) = &weights.second else { return };
         // SAFETY: as in `forward`.
         unsafe {
-            let mut sums: Sums<V, ROWS> = [[V::splat(0.0); ROWS]; VECTORS];
-            accumulate(&mut sums, VECTORS, second.tile(tile), hidden, self.mid.row(s), self.mid.stride);
+            let mut sums: [Sums<V, ROWS>; 1] = start(second, tile, VECTORS);
+            accumulate(&mut sums, (second, tile, VECTORS), 0..hidden, self.mid.row(s), self.mid.stride);
             for panel in 0..VECTORS {
                 let j = (tile * VECTORS + panel) * V::LANES;
                 if j >= hidden {
                     break;
                 }
-                let bias = V::load_part(weights.second_bias.as_ptr().add(j), hidden - j);
                 let padded = self.h.stride;
                 for m in 0..ROWS {
                     let mut saved = [V::splat(0.0); MAX_SAVED];
@@ -267,7 +329,7 @@ impl Scan<'_> {
                         *value = V::load(self.kept.row(s + m).add(k * padded + j));
                     }
                     let h = V::load(self.h.row(s + m).add(j));
-                    let h = C::second(&mut saved, sums[panel][m].add(bias), h);
+                    let h = C::second(&mut saved, sums[0][panel][m], h);
                     self.finish::<V, C>(h, &saved, t, s + m, j);
                 }
             }

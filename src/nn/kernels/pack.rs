@@ -19,6 +19,8 @@ pub(super) const fn panels(gates: usize) -> usize {
 /// are no multiple of it.
 pub(crate) struct Packed {
     data: Vec<f32>,
+    /// What each sum starts with, in the order of the tiles; nothing on the way back.
+    bias: Vec<f32>,
     /// Values from one tile to the next.
     tile: usize,
     /// Terms of each sum.
@@ -32,29 +34,37 @@ impl Packed {
         self.data[index * self.tile..].as_ptr()
     }
 
+    /// The biases from the one at `index` on.
+    #[inline(always)]
+    pub(super) fn bias(&self, index: usize) -> *const f32 {
+        self.bias[index..].as_ptr()
+    }
+
     pub(super) fn tiles(&self) -> usize {
         self.data.len() / self.tile.max(1)
     }
 
-    /// For `v · Wᵀ`, where `weight` has `gates` blocks of `[units, depth]`.
-    fn transposed(isa: Isa, weight: &[f32], depth: usize, gates: usize, panels: usize) -> Self {
+    /// For `v · Wᵀ + b`, where `weight` has `gates` blocks of `[units, depth]` and `bias`, if any, as many of `[units]`.
+    fn transposed(isa: Isa, weight: &[f32], bias: &[f32], depth: usize, gates: usize, panels: usize) -> Self {
         let units = weight.len() / (gates * depth);
         let lanes = isa.lanes();
         let (width, sums) = (lanes * panels, panels * gates * lanes);
         let tile = depth * sums;
-        let mut data = vec![0f32; units.div_ceil(width) * tile];
-        for (t, to) in data.chunks_exact_mut(tile).enumerate() {
+        let tiles = units.div_ceil(width);
+        let (mut data, mut biases) = (vec![0f32; tiles * tile], vec![0f32; tiles * sums]);
+        for (t, (to, biases)) in data.chunks_exact_mut(tile).zip(biases.chunks_exact_mut(sums)).enumerate() {
             for gate in 0..gates {
                 for unit in 0..width.min(units - t * width) {
                     let row = &weight[(gate * units + t * width + unit) * depth..][..depth];
                     let place = (unit / lanes * gates + gate) * lanes + unit % lanes;
+                    biases[place] = bias.get(gate * units + t * width + unit).copied().unwrap_or(0.0);
                     for (to, &value) in to[place..].iter_mut().step_by(sums).zip(row) {
                         *to = value;
                     }
                 }
             }
         }
-        Self { data, tile, depth }
+        Self { data, bias: biases, tile, depth }
     }
 
     /// For `d · W`, where `weight` is `[rows, units]`.
@@ -69,7 +79,7 @@ impl Packed {
                 to[..count].copy_from_slice(&from[t * width..][..count]);
             }
         }
-        Self { data, tile, depth }
+        Self { data, bias: Vec::new(), tile, depth }
     }
 }
 
@@ -151,15 +161,9 @@ pub(crate) struct PackedWeights {
     pub(super) made_for: (Isa, Way, Sizes),
     /// With the input: forward for its products, back for its gradient.
     pub(super) input: Packed,
-    /// `[G·H]` and zeros up to whole tiles.
-    pub(super) input_bias: Vec<f32>,
     pub(super) first: Packed,
     pub(super) memory: Option<Packed>,
     pub(super) second: Option<Packed>,
-    /// `[MAX_GATES·H]`: the biases of the first round.
-    pub(super) first_bias: Vec<f32>,
-    /// `[H]`, where there is a second round.
-    pub(super) second_bias: Vec<f32>,
     /// `[3·H]`, zeros without diagonal peepholes.
     pub(super) diagonal: Vec<f32>,
 }
@@ -174,20 +178,34 @@ impl PackedWeights {
     pub fn forward<C: Gates>(isa: Isa, parameters: &Parameters<&[f32]>, sizes: Sizes) -> Self {
         let hidden = sizes.hidden;
         let square = hidden * hidden;
-        let transposed = |weight: &[f32], depth, gates: usize, panels| {
-            Packed::transposed(isa, weight, depth, gates, panels)
+        let transposed = |weight: &[f32], bias: &[f32], depth, gates, panels| {
+            Packed::transposed(isa, weight, bias, depth, gates, panels)
+        };
+        // A gate of the second round alone has its bias there.
+        let first_bias = &parameters.bias[..C::FIRST * hidden];
+        let second_bias = match C::SECOND {
+            Some(gate) if gate >= C::FIRST => &parameters.bias[gate * hidden..][..hidden],
+            _ => &[],
         };
         Self::new::<C>(
             (isa, Way::Forward, sizes),
             parameters,
-            transposed(parameters.input_weight, sizes.input, 1, VECTORS),
-            transposed(&parameters.weight[..C::FIRST * square], hidden, C::FIRST, panels(C::FIRST)),
+            transposed(parameters.input_weight, parameters.input_bias, sizes.input, 1, VECTORS),
+            transposed(
+                &parameters.weight[..C::FIRST * square],
+                first_bias,
+                hidden,
+                C::FIRST,
+                panels(C::FIRST),
+            ),
             (C::FROM_MEMORY > 0).then(|| {
                 // Added to the sums of the product above, so in tiles as wide.
                 let weight = &parameters.peephole[..C::FROM_MEMORY * square];
-                transposed(weight, hidden, C::FROM_MEMORY, panels(C::FIRST))
+                transposed(weight, &[], hidden, C::FROM_MEMORY, panels(C::FIRST))
             }),
-            parameters.second_weight::<C>(hidden).map(|weight| transposed(weight, hidden, 1, panels(1))),
+            parameters
+                .second_weight::<C>(hidden)
+                .map(|weight| transposed(weight, second_bias, hidden, 1, panels(1))),
         )
     }
 
@@ -213,20 +231,10 @@ impl PackedWeights {
         memory: Option<Packed>,
         second: Option<Packed>,
     ) -> Self {
-        let (isa, _, Sizes { hidden, .. }) = made_for;
-        let mut input_bias = parameters.input_bias.to_vec();
-        input_bias.resize(input_bias.len().next_multiple_of(VECTORS * isa.lanes()), 0.0);
-        // A gate of the second round alone has its bias there.
-        let mut first_bias = vec![0f32; MAX_GATES * hidden];
-        first_bias[..C::FIRST * hidden].copy_from_slice(&parameters.bias[..C::FIRST * hidden]);
-        let second_bias = match C::SECOND {
-            Some(gate) if gate >= C::FIRST => parameters.bias[gate * hidden..][..hidden].to_vec(),
-            _ => vec![0.0; hidden],
-        };
         let diagonal = match C::PEEPHOLES {
             Peepholes::Diagonal => parameters.peephole.to_vec(),
-            Peepholes::None | Peepholes::Full => vec![0.0; super::PEEPHOLE_GATES * hidden],
+            Peepholes::None | Peepholes::Full => vec![0.0; super::PEEPHOLE_GATES * made_for.2.hidden],
         };
-        Self { made_for, input, input_bias, first, memory, second, first_bias, second_bias, diagonal }
+        Self { made_for, input, first, memory, second, diagonal }
     }
 }

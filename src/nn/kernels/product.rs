@@ -1,14 +1,14 @@
 //! Products of many rows with packed weights.
 
 use super::pack::{Packed, VECTORS};
-use super::scan::{Sums, accumulate, by_rows};
+use super::scan::{Sums, accumulate, by_rows, start, terms};
 use super::simd::Simd;
 
 /// Rows of `operand` times `weights`, into rows of `to`.
 pub(super) struct Product<'a> {
     pub weights: &'a Packed,
-    /// What each sum starts with, `[units]` padded to whole tiles; without it the product is added to what is there.
-    pub bias: Option<&'a [f32]>,
+    /// Adds to what is in `to`; otherwise sums start with the weights' bias.
+    pub add: bool,
     /// Rows of `stride` values, of which the weights' `depth` count.
     pub operand: *const f32,
     pub stride: usize,
@@ -23,36 +23,45 @@ pub(super) struct Product<'a> {
 /// of `V`.
 #[inline(always)]
 pub(super) unsafe fn product<V: Simd>(args: &Product) {
-    let Product { weights, bias, operand, stride, to, to_stride, rows } = *args;
+    let Product { weights, add, operand, stride, to, to_stride, rows } = *args;
     let width = V::LANES * VECTORS;
+    let terms = terms::<V>(VECTORS);
     for tile in 0..weights.tiles() {
-        let mut start = [None; VECTORS];
-        if let Some(bias) = bias {
-            for (v, start) in start.iter_mut().enumerate() {
-                // SAFETY: the bias is padded to whole tiles.
-                *start = Some(unsafe { V::load(bias[tile * width + v * V::LANES..].as_ptr()) });
+        for k in (0..weights.depth).step_by(terms) {
+            let ks = k..(k + terms).min(weights.depth);
+            // SAFETY: the caller's sizes.
+            unsafe {
+                by_rows!(V, VECTORS, rows, |first, ROWS| {
+                    let to = to.add(first * to_stride + tile * width);
+                    let mut sums: [Sums<V, ROWS>; 1] = match k == 0 && !add {
+                        true => start(weights, tile, VECTORS),
+                        false => [load(to, to_stride)],
+                    };
+                    let operand = operand.add(first * stride);
+                    accumulate(&mut sums, (weights, tile, VECTORS), ks.clone(), operand, stride);
+                    store(&sums[0], to, to_stride);
+                });
             }
         }
-        // SAFETY: the caller's sizes.
-        unsafe {
-            by_rows!(V, VECTORS, rows, |first, ROWS| {
-                let mut sums: Sums<V, ROWS> = [[V::splat(0.0); ROWS]; VECTORS];
-                for (v, sums) in sums.iter_mut().enumerate() {
-                    for (m, sum) in sums.iter_mut().enumerate() {
-                        *sum = match start[v] {
-                            Some(start) => start,
-                            None => V::load(to.add((first + m) * to_stride + tile * width + v * V::LANES)),
-                        };
-                    }
-                }
-                let operand = operand.add(first * stride);
-                accumulate(&mut sums, VECTORS, weights.tile(tile), weights.depth, operand, stride);
-                for (v, sums) in sums.iter().enumerate() {
-                    for (m, sum) in sums.iter().enumerate() {
-                        sum.store(to.add((first + m) * to_stride + tile * width + v * V::LANES));
-                    }
-                }
-            });
+    }
+}
+
+/// # Safety
+/// `from` has `ROWS` rows of a tile's width.
+#[inline(always)]
+pub(super) unsafe fn load<V: Simd, const ROWS: usize>(from: *const f32, stride: usize) -> Sums<V, ROWS> {
+    // SAFETY: the caller's sizes.
+    std::array::from_fn(|v| std::array::from_fn(|m| unsafe { V::load(from.add(m * stride + v * V::LANES)) }))
+}
+
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+pub(super) unsafe fn store<V: Simd, const ROWS: usize>(sums: &Sums<V, ROWS>, to: *mut f32, stride: usize) {
+    for (v, sums) in sums.iter().enumerate() {
+        for (m, sum) in sums.iter().enumerate() {
+            // SAFETY: the caller's sizes.
+            unsafe { sum.store(to.add(m * stride + v * V::LANES)) };
         }
     }
 }

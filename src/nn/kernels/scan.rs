@@ -12,13 +12,13 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::pack::{PackedWeights, Parameters, Sizes, VECTORS};
+use super::pack::{Packed, PackedWeights, Parameters, Sizes, VECTORS};
 use super::simd::Simd;
 use super::{Gates, PEEPHOLE_GATES, Peepholes};
 use crate::nn::packing::Packing;
 
 /// Values of a block's input products: a scan makes them for so many rows at a time that they stay in the cache.
-const BLOCK: usize = 65_536;
+const BLOCK: usize = 262_144;
 
 /// Most rows of a block; more gain nothing.
 const MAX_BLOCK_ROWS: usize = 512;
@@ -242,27 +242,54 @@ macro_rules! by_rows {
 /// Sums of a tile: `[panel · gates + gate][sequence]`.
 pub(super) type Sums<V, const ROWS: usize> = [[V; ROWS]; VECTORS];
 
-/// Adds to the first `vectors` sums of `ROWS` sequences the products of `operand` (rows of `stride` values, of which
-/// `depth` count) with a tile's weights. A sum runs over `k` in order, whatever the number of rows.
+/// Bytes of a tile's weights that stay in the first cache while several groups of rows use them.
+const L1_BYTES: usize = 24 << 10;
+
+/// Terms of a tile's sums that are added before the next rows are.
+pub(super) fn terms<V: Simd>(vectors: usize) -> usize {
+    L1_BYTES / (4 * vectors * V::LANES)
+}
+
+/// The sums of `TILES` neighbouring tiles and `ROWS` rows before their first term: the bias.
 ///
 /// # Safety
-/// The tile has `depth` rows of `vectors` vectors; `operand` has `ROWS` rows.
+/// The tiles are those of `vectors` vectors.
 #[inline(always)]
-pub(super) unsafe fn accumulate<V: Simd, const ROWS: usize>(
-    sums: &mut Sums<V, ROWS>,
+pub(super) unsafe fn start<V: Simd, const ROWS: usize, const TILES: usize>(
+    packed: &Packed,
+    tile: usize,
     vectors: usize,
-    weights: *const f32,
-    depth: usize,
+) -> [Sums<V, ROWS>; TILES] {
+    let mut sums = [[[unsafe { V::splat(0.0) }; ROWS]; VECTORS]; TILES];
+    for (i, sums) in sums.iter_mut().enumerate() {
+        for v in 0..vectors {
+            // SAFETY: a tile has as many biases.
+            sums[v] = [unsafe { V::load(packed.bias((tile + i) * vectors * V::LANES + v * V::LANES)) }; ROWS];
+        }
+    }
+    sums
+}
+
+/// Adds to the sums of `TILES` neighbouring tiles of `vectors` vectors and `ROWS` rows their terms `ks`: rows of
+/// `operand`, `stride` values apart, times the weights. A sum runs over `k` in order, whatever the number of rows.
+///
+/// # Safety
+/// The tiles have as many vectors; `operand` has `ROWS` rows and as many values in each.
+#[inline(always)]
+pub(super) unsafe fn accumulate<V: Simd, const ROWS: usize, const TILES: usize>(
+    sums: &mut [Sums<V, ROWS>; TILES],
+    (packed, tile, vectors): (&Packed, usize, usize),
+    ks: Range<usize>,
     operand: *const f32,
     stride: usize,
 ) {
     // SAFETY: the caller's sizes.
     unsafe {
         match vectors {
-            1 => accumulate_vectors::<V, ROWS, 1>(sums, weights, depth, operand, stride),
-            2 => accumulate_vectors::<V, ROWS, 2>(sums, weights, depth, operand, stride),
-            3 => accumulate_vectors::<V, ROWS, 3>(sums, weights, depth, operand, stride),
-            _ => accumulate_vectors::<V, ROWS, VECTORS>(sums, weights, depth, operand, stride),
+            1 => accumulate_vectors::<V, ROWS, TILES, 1>(sums, packed, tile, ks, operand, stride),
+            2 => accumulate_vectors::<V, ROWS, TILES, 2>(sums, packed, tile, ks, operand, stride),
+            3 => accumulate_vectors::<V, ROWS, TILES, 3>(sums, packed, tile, ks, operand, stride),
+            _ => accumulate_vectors::<V, ROWS, TILES, VECTORS>(sums, packed, tile, ks, operand, stride),
         }
     }
 }
@@ -270,29 +297,36 @@ pub(super) unsafe fn accumulate<V: Simd, const ROWS: usize>(
 /// # Safety
 /// As [`accumulate`].
 #[inline(always)]
-unsafe fn accumulate_vectors<V: Simd, const ROWS: usize, const COUNT: usize>(
-    sums: &mut Sums<V, ROWS>,
-    mut weights: *const f32,
-    depth: usize,
+unsafe fn accumulate_vectors<V: Simd, const ROWS: usize, const TILES: usize, const COUNT: usize>(
+    sums: &mut [Sums<V, ROWS>; TILES],
+    packed: &Packed,
+    tile: usize,
+    ks: Range<usize>,
     operand: *const f32,
     stride: usize,
 ) {
     // SAFETY: the caller's sizes.
     unsafe {
         // A copy of their own keeps the sums in registers.
-        let mut local: [[V; ROWS]; COUNT] = std::array::from_fn(|v| sums[v]);
-        for k in 0..depth {
-            let w: [V; COUNT] = std::array::from_fn(|v| V::load(weights.add(v * V::LANES)));
-            for m in 0..ROWS {
-                let value = V::splat(*operand.add(m * stride + k));
-                for v in 0..COUNT {
-                    local[v][m] = w[v].mul_add(value, local[v][m]);
+        let mut local: [[[V; ROWS]; COUNT]; TILES] =
+            std::array::from_fn(|i| std::array::from_fn(|v| sums[i][v]));
+        let tiles: [*const f32; TILES] = std::array::from_fn(|i| packed.tile(tile + i));
+        for k in ks {
+            for i in 0..TILES {
+                let weights = tiles[i].add(k * COUNT * V::LANES);
+                let w: [V; COUNT] = std::array::from_fn(|v| V::load(weights.add(v * V::LANES)));
+                for m in 0..ROWS {
+                    let value = V::splat(*operand.add(m * stride + k));
+                    for v in 0..COUNT {
+                        local[i][v][m] = w[v].mul_add(value, local[i][v][m]);
+                    }
                 }
             }
-            weights = weights.add(COUNT * V::LANES);
         }
-        for v in 0..COUNT {
-            sums[v] = local[v];
+        for i in 0..TILES {
+            for v in 0..COUNT {
+                sums[i][v] = local[i][v];
+            }
         }
     }
 }
