@@ -7,8 +7,10 @@ pub mod head;
 pub mod kernels;
 pub mod network;
 mod packing;
+mod pool;
 pub mod reference;
 pub mod rnn;
+mod stack;
 pub mod state_dict;
 
 use schemars::JsonSchema;
@@ -88,17 +90,17 @@ impl NetworkConfig {
         )
     }
 
-    /// Memory that inference takes for a frame, in bytes: the input's products with and without their bias, and what
-    /// goes in and comes out of a layer.
+    /// Memory that inference takes for a frame, in bytes: what goes in and comes out of a layer, and is pooled.
     pub fn bytes_per_frame(&self, input_size: usize) -> usize {
         let width = self.num_directions() * self.hidden_size;
-        4 * (2 * self.cell.num_gates() * width + 3 * width + 2 * input_size)
+        4 * (3 * width + 2 * input_size)
     }
 
-    /// Memory that training takes for a frame, in bytes: inference's for every layer, and as much again for the way
-    /// back, with what each step keeps.
+    /// Memory that training takes for a frame, in bytes: each layer's output and what its steps keep, the gradients
+    /// on their way through a layer, and those of input and output.
     pub fn training_bytes_per_frame(&self, input_size: usize) -> usize {
-        2 * (self.num_layers + 1) * self.bytes_per_frame(input_size)
+        let width = self.num_directions() * self.hidden_size;
+        4 * (self.num_layers * (1 + self.cell.values_kept()) * width + 10 * width + 3 * input_size)
     }
 
     /// 2 if bidirectional, else 1.

@@ -93,6 +93,11 @@ impl Packing {
         self.steps() <= self.frames && self.order.iter().all(|&b| (b + 1) * self.frames <= rows)
     }
 
+    /// Whether every index in the batch is one of the first `rows`.
+    pub fn is_inside_batch(&self, rows: usize) -> bool {
+        self.order.iter().all(|&b| b < rows)
+    }
+
     /// The step before `t` of the sequence of this rank, as the scan goes; `None` at its first step.
     pub fn step_before(&self, t: usize, rank: usize, reverse: bool) -> Option<usize> {
         if reverse {

@@ -1,16 +1,17 @@
 //! Layers x directions over sequences of unequal length: fused, and step by step as the reference.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 
 use super::NetworkConfig;
 use super::cell::{CellKind, CellWeights, State};
-use super::dropout::dropout;
-use super::fused::{self, FusedLayer};
+use super::dropout::keep;
+use super::fused::FusedRnn;
 use super::kernels::{Isa, PackedWeights, Sizes};
 use super::packing::Packing;
+use super::pool::Pool;
 use super::reference::{self, Known};
 use crate::{Error, ErrorKind, Result};
 
@@ -23,8 +24,9 @@ pub struct Rnn {
     dropout: f32,
     /// `[num_layers][num_directions]`
     layers: Vec<Vec<CellWeights>>,
-    /// The weights as inference reads them, a layer each; made when first asked for.
-    packed: Arc<OnceLock<Vec<Vec<PackedWeights>>>>,
+    /// The weights as inference with [`Isa::best`] reads them; made when first asked for.
+    packed: Arc<OnceLock<Vec<PackedWeights>>>,
+    pool: Arc<Pool>,
 }
 
 /// States of all layers: before the first step, or after the last one of each sequence. PyTorch's layout.
@@ -74,6 +76,7 @@ impl Rnn {
             dropout: config.dropout,
             layers,
             packed: Arc::default(),
+            pool: Arc::default(),
         })
     }
 
@@ -108,36 +111,74 @@ impl Rnn {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) where shapes or lengths do not fit.
     pub fn forward(&self, x: &Tensor, lengths: &[usize], rng: Option<&mut ChaCha8Rng>) -> Result<RnnOutput> {
-        self.forward_with(Isa::best(), x, lengths, None, rng)
+        self.run(Isa::best(), x, lengths, None, rng, false)
     }
 
-    /// As [`Rnn::forward`], from given states and with a given kernel.
+    /// As [`Rnn::forward`], from given states and with a given kernel. Gradients flow through the last states too, which
+    /// takes a copy of the output more.
     pub fn forward_with(
         &self,
         isa: Isa,
         x: &Tensor,
         lengths: &[usize],
         initial: Option<&RnnState>,
-        mut rng: Option<&mut ChaCha8Rng>,
+        rng: Option<&mut ChaCha8Rng>,
+    ) -> Result<RnnOutput> {
+        self.run(isa, x, lengths, initial, rng, true)
+    }
+
+    fn run(
+        &self,
+        isa: Isa,
+        x: &Tensor,
+        lengths: &[usize],
+        initial: Option<&RnnState>,
+        rng: Option<&mut ChaCha8Rng>,
+        state_gradient: bool,
     ) -> Result<RnnOutput> {
         self.check(x, lengths, initial)?;
         let (batch, frames, _) = x.dims3()?;
-        let packing = Arc::new(Packing::new(lengths, frames));
-        if packing.rows() == 0 {
-            return self.nothing(x, initial);
+        let x = x.contiguous()?;
+        let initial = self.flat_states(initial, &x)?;
+        // The state of a sequence without frames is not in the output.
+        let with_states = state_gradient || lengths.contains(&0);
+        let states = Arc::default();
+        let op = FusedRnn {
+            cell: self.cell,
+            isa,
+            sizes: self.sizes()?,
+            directions: self.layers[0].len(),
+            packing: Packing::new(lengths, frames),
+            masks: self.masks(batch * frames, rng),
+            scale: self.scale(),
+            pool: self.pool.clone(),
+            with_states,
+            kept: Mutex::default(),
+            states: Arc::clone(&states),
+        };
+        if !(x.track_op() || initial.track_op() || self.layers.iter().flatten().any(CellWeights::track_op)) {
+            let packed;
+            let weights = match isa == Isa::best() {
+                true => self.packed(&op)?,
+                false => {
+                    packed = op.pack(&self.flat_weights()?)?;
+                    &packed
+                }
+            };
+            let (output, states) = op.infer(&x, weights, &initial)?;
+            let state = self.state(Tensor::from_vec(states, initial.shape(), x.device())?, batch)?;
+            return Ok(RnnOutput { output, last: self.last(&state)?, state });
         }
-        let mut steps = x.contiguous()?;
-        let mut states = Vec::new();
-        for layer in 0..self.layers.len() {
-            if layer > 0
-                && let Some(rng) = rng.as_deref_mut()
-            {
-                steps = dropout(&steps, self.dropout, rng)?;
-            }
-            let initial = self.initial(layer, batch, initial, x)?;
-            steps = self.fused_layer(isa, &steps, layer, &initial, lengths, &packing, &mut states)?;
+        let out = x.apply_op3(&self.flat_weights()?, &initial, op)?;
+        if with_states {
+            let count = batch * frames * self.output_size();
+            let output = out.narrow(0, 0, count)?.reshape((batch, frames, self.output_size()))?;
+            let state = self.state(out.narrow(0, count, initial.elem_count())?, batch)?;
+            return Ok(RnnOutput { output, last: self.last(&state)?, state });
         }
-        self.result(steps, &states)
+        let states = std::mem::take(&mut *states.lock().unwrap_or_else(PoisonError::into_inner));
+        let state = self.state(Tensor::from_vec(states, initial.shape(), x.device())?, batch)?;
+        Ok(RnnOutput { last: self.last_of(&out, lengths)?, output: out, state })
     }
 
     /// The reference: what [`Rnn::forward_with`] computes, step by step in candle tensors.
@@ -146,22 +187,25 @@ impl Rnn {
         x: &Tensor,
         lengths: &[usize],
         initial: Option<&RnnState>,
-        mut rng: Option<&mut ChaCha8Rng>,
+        rng: Option<&mut ChaCha8Rng>,
     ) -> Result<RnnOutput> {
         self.check(x, lengths, initial)?;
         if x.dim(1)? == 0 {
             return self.nothing(x, initial);
         }
+        let (batch, frames, _) = x.dims3()?;
+        let masks = self.masks(batch * frames, rng);
         let mut steps = reference::steps(x)?;
         let mut states = Vec::new();
         for (layer, directions) in self.layers.iter().enumerate() {
             if layer > 0
-                && let Some(rng) = rng.as_deref_mut()
+                && let Some(keep) = masks.get(layer - 1)
             {
-                steps = steps
-                    .iter()
-                    .map(|h| dropout(h, self.dropout, rng))
-                    .collect::<candle_core::Result<Vec<_>>>()?;
+                let keep = keep.iter().map(|&keep| self.scale() * f32::from(keep)).collect();
+                let mask = Tensor::from_vec(keep, (batch, frames, self.output_size()), x.device())?;
+                for (t, h) in steps.iter_mut().enumerate() {
+                    *h = (&*h * mask.narrow(1, t, 1)?.squeeze(1)?)?;
+                }
             }
             let mut outputs = Vec::with_capacity(2);
             for (direction, (weights, initial)) in
@@ -184,85 +228,86 @@ impl Rnn {
         self.layers[0].len() * self.hidden_size
     }
 
-    /// `x [B, T, D]` -> `[B, T, directions·H]`. Appends each direction's last state to `states`.
-    fn fused_layer(
-        &self,
-        isa: Isa,
-        x: &Tensor,
-        layer: usize,
-        initial: &[State],
-        lengths: &[usize],
-        packing: &Arc<Packing>,
-        states: &mut Vec<State>,
-    ) -> Result<Tensor> {
-        let (batch, frames, _) = x.dims3()?;
-        let (hidden, directions) = (self.hidden_size, self.layers[layer].len());
-        // Directions side by side, c below h.
-        let h = initial.iter().map(|state| &state.h).collect::<Vec<_>>();
-        let c = initial.iter().filter_map(|state| state.c.as_ref()).collect::<Vec<_>>();
-        let mut rows = vec![Tensor::cat(&h, 1)?];
-        if !c.is_empty() {
-            rows.push(Tensor::cat(&c, 1)?);
-        }
-        let rows = Tensor::cat(&rows, 0)?;
-
-        let op = FusedLayer {
-            cell: self.cell,
-            sizes: self.sizes(layer)?,
-            directions,
-            packing: packing.clone(),
-            isa,
-            saved: Default::default(),
-        };
-        let out = if x.track_op() || rows.track_op() || self.layers[layer].iter().any(CellWeights::track_op) {
-            x.apply_op3(&self.flat(layer)?, &rows, op)?
-        } else if isa == Isa::best() {
-            op.infer(x, &self.packed()?[layer], &rows)?
-        } else {
-            op.infer(x, &self.pack(isa, layer)?, &rows)?
-        };
-        let h = out.narrow(0, 0, batch * frames)?;
-        for (direction, initial) in initial.iter().enumerate() {
-            let column = |rows: &Tensor| rows.narrow(1, direction * hidden, hidden);
-            let end = |&length: &usize| if direction == 1 { 0 } else { length.saturating_sub(1) };
-            let ends = lengths.iter().enumerate().map(|(b, length)| (b * frames + end(length)) as u32);
-            let ends = Tensor::from_vec(ends.collect(), batch, x.device())?;
-            let mut last = column(&h.index_select(&ends, 0)?)?;
-            if lengths.contains(&0) {
-                // A sequence of no frames ends as it began.
-                let any = lengths.iter().map(|&length| u8::from(length > 0)).collect();
-                let any = Tensor::from_vec(any, (batch, 1), x.device())?.broadcast_as((batch, hidden))?;
-                last = any.where_cond(&last.contiguous()?, &initial.h)?;
-            }
-            let memory = self.cell.has_memory().then(|| column(&out.narrow(0, batch * frames, batch)?));
-            states.push(State { h: last, c: memory.transpose()? });
-        }
-        Ok(h.reshape((batch, frames, directions * hidden))?)
+    fn sizes(&self) -> Result<Vec<Sizes>> {
+        let input = |layer: &Vec<CellWeights>| layer[0].weight_ih.dim(1);
+        let size = |layer| Ok(Sizes { input: input(layer)?, hidden: self.hidden_size });
+        self.layers.iter().map(size).collect()
     }
 
-    fn sizes(&self, layer: usize) -> Result<Sizes> {
-        Ok(Sizes { input: self.layers[layer][0].weight_ih.dim(1)?, hidden: self.hidden_size })
+    /// All weights, one after the other.
+    fn flat_weights(&self) -> Result<Tensor> {
+        let all = self.layers.iter().flatten().flat_map(CellWeights::all).map(Tensor::flatten_all);
+        Ok(Tensor::cat(&all.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
     }
 
-    /// A layer's weights, a direction a row.
-    fn flat(&self, layer: usize) -> Result<Tensor> {
-        let each =
-            self.layers[layer].iter().map(CellWeights::flat).collect::<candle_core::Result<Vec<_>>>()?;
-        Ok(Tensor::stack(&each, 0)?)
-    }
-
-    fn pack(&self, isa: Isa, layer: usize) -> Result<Vec<PackedWeights>> {
-        Ok(fused::pack(self.cell, isa, self.sizes(layer)?, &self.flat(layer)?)?)
-    }
-
-    /// All layers' weights for [`Isa::best`], made once.
-    fn packed(&self) -> Result<&[Vec<PackedWeights>]> {
+    fn packed(&self, op: &FusedRnn) -> Result<&[PackedWeights]> {
         if let Some(packed) = self.packed.get() {
             return Ok(packed);
         }
-        let packed =
-            (0..self.layers.len()).map(|layer| self.pack(Isa::best(), layer)).collect::<Result<_>>()?;
+        let packed = op.pack(&self.flat_weights()?)?;
         Ok(self.packed.get_or_init(|| packed))
+    }
+
+    /// What dropout leaves of the input of each layer but the first: 1 where a value stays, for so many places.
+    fn masks(&self, places: usize, rng: Option<&mut ChaCha8Rng>) -> Vec<Vec<u8>> {
+        match rng {
+            Some(rng) if self.dropout > 0.0 => {
+                let count = places * self.output_size();
+                (1..self.layers.len()).map(|_| keep(count, self.dropout, rng)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// By which dropout multiplies what it leaves.
+    fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.dropout)
+    }
+
+    /// All states before the first step, h before c.
+    fn flat_states(&self, given: Option<&RnnState>, x: &Tensor) -> Result<Tensor> {
+        match given {
+            Some(RnnState { h, c: Some(c) }) => {
+                Ok(Tensor::cat(&[h.flatten_all()?, c.flatten_all()?], 0)?.contiguous()?)
+            }
+            Some(RnnState { h, c: None }) => Ok(h.flatten_all()?.contiguous()?),
+            None => {
+                let parts = 1 + usize::from(self.cell.has_memory());
+                let count = parts * self.layers.len() * x.dim(0)? * self.output_size();
+                Ok(Tensor::zeros(count, x.dtype(), x.device())?)
+            }
+        }
+    }
+
+    /// The other way.
+    fn state(&self, flat: Tensor, batch: usize) -> Result<RnnState> {
+        let shape = (self.layers.len() * self.layers[0].len(), batch, self.hidden_size);
+        let count = shape.0 * shape.1 * shape.2;
+        let c = self.cell.has_memory().then(|| flat.narrow(0, count, count)?.reshape(shape));
+        Ok(RnnState { h: flat.narrow(0, 0, count)?.reshape(shape)?, c: c.transpose()? })
+    }
+
+    /// The last layer's h in `state`, directions side by side.
+    fn last(&self, state: &RnnState) -> Result<Tensor> {
+        let (count, batch, _) = state.h.dims3()?;
+        let directions = self.layers[0].len();
+        let h = state.h.narrow(0, count - directions, directions)?;
+        Ok(h.transpose(0, 1)?.reshape((batch, self.output_size()))?)
+    }
+
+    /// The same of the output, of which every sequence has a frame.
+    fn last_of(&self, output: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+        let (batch, frames, width) = output.dims3()?;
+        let rows = output.reshape((batch * frames, width))?;
+        let each = (0..self.layers[0].len()).map(|direction| {
+            let end = |length: usize| if direction == 1 { 0 } else { length - 1 };
+            let ends = lengths.iter().enumerate().map(|(b, &length)| (b * frames + end(length)) as u32);
+            let ends = Tensor::from_vec(ends.collect(), batch, output.device())?;
+            rows.narrow(1, direction * self.hidden_size, self.hidden_size)?
+                .contiguous()?
+                .index_select(&ends, 0)
+        });
+        Ok(Tensor::cat(&each.collect::<candle_core::Result<Vec<_>>>()?, 1)?)
     }
 
     /// The states before a layer's first step, one a direction.

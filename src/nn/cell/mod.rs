@@ -97,18 +97,13 @@ pub struct CellWeights {
 }
 
 impl CellWeights {
-    /// All of them as a layer takes them: one after the other.
-    pub(super) fn flat(&self) -> Result<Tensor> {
-        let parts: Vec<Tensor> = self.all().map(Tensor::flatten_all).collect::<Result<_>>()?;
-        Tensor::cat(&parts, 0)
-    }
-
     /// Whether a gradient of any of them may be wanted.
     pub(super) fn track_op(&self) -> bool {
         self.all().any(Tensor::track_op)
     }
 
-    fn all(&self) -> impl Iterator<Item = &Tensor> {
+    /// In the order in which a layer takes them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Tensor> {
         let all = [Some(&self.weight_ih), Some(&self.bias_ih), Some(&self.weight_hh), Some(&self.bias_hh)];
         all.into_iter().chain([self.weight_ch.as_ref()]).flatten()
     }
@@ -154,6 +149,11 @@ impl CellKind {
     /// Blocks of `H` rows in each weight: vanilla 1; LSTM i, f, g, o; coupled f, g, o; GRU r, z, n.
     pub fn num_gates(self) -> usize {
         with_gates!(self, C => C::GATES)
+    }
+
+    /// Values that a unit's step keeps for the way back.
+    pub(super) fn values_kept(self) -> usize {
+        with_gates!(self, C => C::SAVED)
     }
 
     /// Whether the state has a memory cell beside the hidden state.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::gradient::Block;
 use super::pack::{Packed, Sizes, VECTORS};
 use super::product::Product;
-use super::scan::{Backward, Rows, block_rows, diagonal};
+use super::scan::{BACKWARD_ROWS, Backward, Columns, Rows, diagonal};
 use super::simd::Simd;
 use super::{Gates, MAX_SAVED};
 use crate::nn::packing::in_order;
@@ -20,53 +20,58 @@ pub(super) unsafe fn backward<V: Simd, C: Gates>(args: Backward) {
     let batch = packing.batch();
     let memory = if C::MEMORY.is_some() { batch } else { 0 };
     let width = V::LANES * VECTORS;
-    let rows = block_rows(input.max(C::GATES * hidden)).max(batch).min(packing.rows());
+    let rows = BACKWARD_ROWS.max(batch).min(packing.rows());
+    let pool = args.pool;
     let mut back = Back {
-        dh: Rows::new(batch, hidden, width),
-        dc: Rows::new(memory, hidden, width),
-        dmid: Rows::new(if C::SECOND.is_some() { batch } else { 0 }, hidden, width),
-        dx: Rows::new(if args.dx.is_some() { rows } else { 0 }, input, width),
-        block: Block::new::<C>(rows, sizes),
+        dh: Rows::zeros(pool, batch, hidden, width),
+        dc: Rows::zeros(pool, memory, hidden, width),
+        dmid: Rows::new(pool, if C::SECOND.is_some() { batch } else { 0 }, hidden, width),
+        dx: Rows::new(pool, if args.dx.is_some() { rows } else { 0 }, input, width),
+        block: Block::new::<C>(pool, rows, sizes),
         args,
     };
     // SAFETY: sizes are checked; every row and column below is inside them.
     unsafe {
-        back.start::<C>();
+        back.start();
         for steps in packing.blocks(rows, !reverse) {
-            back.block.x.gather(packing, &steps, &back.args.x);
+            back.block.x.gather(packing, &steps, &back.args.x, back.args.mask);
             for t in in_order(&steps, !reverse) {
                 back.step::<V, C>(t, packing.row(t, 0) - packing.row(steps.start, 0));
             }
             back.block.add_to::<C>(packing.rows_of(&steps).len(), hidden, &mut back.args.dweights);
             back.input_gradient::<V>(&steps);
         }
-        back.end::<C>();
+        back.end();
     }
 }
 
 /// A way back under way. `dh` and `dc` are gradients of the state after the step at hand, by rank.
 struct Back<'a> {
     args: Backward<'a>,
-    dh: Rows,
-    dc: Rows,
+    dh: Rows<'a>,
+    dc: Rows<'a>,
     /// Gradient of what the second round multiplied.
-    dmid: Rows,
+    dmid: Rows<'a>,
     /// Gradient of the inputs of a block of steps.
-    dx: Rows,
-    block: Block,
+    dx: Rows<'a>,
+    block: Block<'a>,
 }
 
 impl Back<'_> {
-    /// The gradient of the last memory cells; that of the last h is in `dout`.
+    /// The gradient of the last states.
     ///
     /// # Safety
     /// As in `backward`.
-    unsafe fn start<C: Gates>(&mut self) {
-        let packing = self.args.packing;
-        if C::MEMORY.is_some() {
-            for rank in 0..packing.batch() {
-                // SAFETY: as in `backward`.
-                unsafe { self.dc.copy_from(rank, &self.args.dout, self.args.x.rows + packing.index(rank)) };
+    unsafe fn start(&mut self) {
+        let Some(dlast) = self.args.dlast else { return };
+        for rank in 0..self.args.packing.batch() {
+            let index = self.args.packing.index(rank);
+            // SAFETY: as in `backward`.
+            unsafe {
+                self.dh.copy_from(rank, &dlast.h, index);
+                if let Some(dc) = &dlast.c {
+                    self.dc.copy_from(rank, dc, index);
+                }
             }
         }
     }
@@ -75,16 +80,14 @@ impl Back<'_> {
     ///
     /// # Safety
     /// As in `backward`.
-    unsafe fn end<C: Gates>(&mut self) {
-        let packing = self.args.packing;
-        let memories = self.args.dinitial.rows / 2;
-        for rank in 0..packing.batch() {
-            let index = packing.index(rank);
+    unsafe fn end(&mut self) {
+        for rank in 0..self.args.packing.batch() {
+            let index = self.args.packing.index(rank);
             // SAFETY: as in `backward`.
             unsafe {
-                self.dh.copy_to(rank, &self.args.dinitial, index);
-                if C::MEMORY.is_some() {
-                    self.dc.copy_to(rank, &self.args.dinitial, memories + index);
+                self.dh.copy_to(rank, &self.args.dinitial.h, index);
+                if let Some(dc) = &self.args.dinitial.c {
+                    self.dc.copy_to(rank, dc, index);
                 }
             }
         }
@@ -133,12 +136,24 @@ impl Back<'_> {
         unsafe {
             let dgx = self.block.dgx.row(0);
             add_product::<V>(&self.args.weights.input, dgx, self.block.dgx.stride, &mut self.dx, rows);
-            let mut row = 0;
-            for t in steps.clone() {
-                for rank in 0..packing.batch_size(t) {
-                    self.dx.copy_to(row, &dx, packing.place(t, rank));
-                    row += 1;
-                }
+            self.dx.scatter(packing, steps, &dx, self.args.mask);
+        }
+    }
+
+    /// Gradient of h after a step, without what comes from the step after.
+    ///
+    /// # Safety
+    /// As in `backward`.
+    #[inline(always)]
+    unsafe fn dout<V: Simd>(&self, place: usize, j: usize) -> V {
+        // SAFETY: as in `backward`.
+        unsafe {
+            let [first, second] = &self.args.dout;
+            let load = |columns: &Columns| V::load_part(columns.at(place, j), columns.width - j);
+            match (first, second) {
+                (Some(first), Some(second)) => load(first).add(load(second)),
+                (Some(only), None) | (None, Some(only)) => load(only),
+                (None, None) => V::splat(0.0),
             }
         }
     }
@@ -174,8 +189,7 @@ impl Back<'_> {
         for j in (0..hidden).step_by(V::LANES) {
             // SAFETY: as in `backward`.
             unsafe {
-                let dout = V::load_part(self.args.dout.at(place, j), hidden - j);
-                let dh = V::load(self.dh.row(s).add(j)).add(dout);
+                let dh = V::load(self.dh.row(s).add(j)).add(self.dout(place, j));
                 let da = C::second_backward(&self.saved::<V, C>(t, s, j), dh);
                 da.store_part(self.block.da.row(row).add(gate * hidden + j), hidden - j);
             }
@@ -193,7 +207,7 @@ impl Back<'_> {
         let before = packing.step_before(t, s, self.args.reverse);
         let h_before = match before {
             Some(t) => (&self.args.out, packing.place(t, s)),
-            None => (&self.args.initial, packing.index(s)),
+            None => (&self.args.initial.h, packing.index(s)),
         };
         for j in (0..hidden).step_by(V::LANES) {
             let count = hidden - j;
@@ -205,12 +219,10 @@ impl Back<'_> {
                 let mut c = V::splat(0.0);
                 let (mut dc, mut dmid) = (c, c);
                 if let Some(memory) = C::MEMORY {
-                    c = match before {
-                        Some(t) => self.saved::<V, C>(t, s, j)[memory],
-                        None => {
-                            let row = self.args.initial.rows / 2 + packing.index(s);
-                            V::load_part(self.args.initial.at(row, j), count)
-                        }
+                    c = match (before, &self.args.initial.c) {
+                        (Some(t), _) => self.saved::<V, C>(t, s, j)[memory],
+                        (None, Some(initial)) => V::load_part(initial.at(packing.index(s), j), count),
+                        (None, None) => c,
                     };
                     dc = V::load(self.dc.row(s).add(j));
                 }
@@ -218,7 +230,7 @@ impl Back<'_> {
                     dmid = V::load(self.dmid.row(s).add(j));
                 }
                 let dh = self.dh.row(s).add(j);
-                let dh_after = V::load(dh).add(V::load_part(self.args.dout.at(place, j), count));
+                let dh_after = V::load(dh).add(self.dout(place, j));
                 let p = diagonal::<V, C>(self.args.weights, hidden, j);
                 let gradient = C::backward(&saved, &p, (h, c), dh_after, dc, dmid);
                 for gate in 0..C::GATES {

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::pack::{Sizes, VECTORS, panels};
 use super::product::{Product, load, store};
-use super::scan::{Forward, Rows, Sums, accumulate, block_rows, by_rows, diagonal, start, terms};
+use super::scan::{Forward, Rows, Sums, accumulate, by_rows, diagonal, forward_rows, start, terms};
 use super::simd::Simd;
 use super::{Gates, MAX_GATES, MAX_SAVED};
 use crate::nn::packing::in_order;
@@ -29,29 +29,28 @@ pub(super) unsafe fn forward<V: Simd, C: Gates>(mut args: Forward) {
     let twice = if C::SECOND.is_some() { batch } else { 0 };
     // Padded to whole tiles.
     let width = V::LANES * VECTORS;
-    let block = block_rows(input.max(C::GATES * hidden)).max(batch).min(packing.rows());
+    let block = forward_rows(args.weights.made_for.2, C::GATES).max(batch).min(packing.rows());
     let saved = args.saved.as_mut().map(|saved| saved.as_mut_ptr());
+    let pool = args.pool;
     // A step reads all of the state before while it writes the state after. Sequences that wait or are done stay as
     // they are.
-    let state = Rows::new(batch, hidden, width);
-    let memories = Rows::new(memory, hidden, width);
     let mut scan = Scan {
-        h: state.clone(),
-        h_after: state,
-        c: memories.clone(),
-        c_after: memories,
-        mid: Rows::new(twice, hidden, width),
-        partial: Rows::new(batch, width, 1),
-        kept: Rows::new(twice, C::SAVED * hidden.next_multiple_of(width), 1),
-        x: Rows::new(block, input, 1),
+        h: Rows::zeros(pool, batch, hidden, width),
+        h_after: Rows::zeros(pool, batch, hidden, width),
+        c: Rows::zeros(pool, memory, hidden, width),
+        c_after: Rows::zeros(pool, memory, hidden, width),
+        mid: Rows::zeros(pool, twice, hidden, width),
+        partial: Rows::new(pool, batch, width, 1),
+        kept: Rows::new(pool, twice, C::SAVED * hidden.next_multiple_of(width), 1),
+        x: Rows::new(pool, block, input, 1),
         // The last gate's last vector may reach beyond it.
-        gx: Rows::new(block, (C::GATES - 1) * hidden + hidden.next_multiple_of(V::LANES), width),
+        gx: Rows::new(pool, block, (C::GATES - 1) * hidden + hidden.next_multiple_of(V::LANES), width),
         saved,
         args,
     };
     // SAFETY: sizes are checked; every row and column below is inside them.
     unsafe {
-        scan.start::<C>();
+        scan.start();
         for steps in packing.blocks(block, reverse) {
             scan.project::<V>(&steps);
             for t in in_order(&steps, reverse) {
@@ -66,19 +65,19 @@ struct Scan<'a> {
     args: Forward<'a>,
     saved: Option<*mut f32>,
     /// By rank, as `c` and `mid`.
-    h: Rows,
-    h_after: Rows,
-    c: Rows,
-    c_after: Rows,
+    h: Rows<'a>,
+    h_after: Rows<'a>,
+    c: Rows<'a>,
+    c_after: Rows<'a>,
     /// What the second round multiplies.
-    mid: Rows,
+    mid: Rows<'a>,
     /// A tile's sums before their last terms.
-    partial: Rows,
+    partial: Rows<'a>,
     /// What the first round leaves for the second, `[B, SAVED, H padded]`.
-    kept: Rows,
+    kept: Rows<'a>,
     /// The inputs of a block of steps, and their products with their bias.
-    x: Rows,
-    gx: Rows,
+    x: Rows<'a>,
+    gx: Rows<'a>,
 }
 
 impl Scan<'_> {
@@ -86,21 +85,35 @@ impl Scan<'_> {
     ///
     /// # Safety
     /// As in `forward`.
-    unsafe fn start<C: Gates>(&mut self) {
+    unsafe fn start(&mut self) {
         let packing = self.args.packing;
-        let memories = C::MEMORY.map(|_| (self.args.initial.rows / 2, self.args.x.rows));
         for rank in 0..packing.batch() {
             let index = packing.index(rank);
             // SAFETY: as in `forward`.
             unsafe {
-                self.h.copy_from(rank, &self.args.initial, index);
-                self.h_after.copy_from(rank, &self.args.initial, index);
-                if let Some((from, to)) = memories {
-                    self.c.copy_from(rank, &self.args.initial, from + index);
-                    self.c_after.copy_from(rank, &self.args.initial, from + index);
-                    // A sequence of no frames ends as it began.
-                    self.c.copy_to(rank, &self.args.out, to + index);
+                self.h.copy_from(rank, &self.args.initial.h, index);
+                self.h_after.copy_from(rank, &self.args.initial.h, index);
+                if let Some(c) = &self.args.initial.c {
+                    self.c.copy_from(rank, c, index);
+                    self.c_after.copy_from(rank, c, index);
                 }
+                // A sequence of no frames ends as it began.
+                self.end(rank);
+            }
+        }
+    }
+
+    /// The state of a sequence after its last step.
+    ///
+    /// # Safety
+    /// As in `forward`.
+    unsafe fn end(&mut self, rank: usize) {
+        let index = self.args.packing.index(rank);
+        // SAFETY: as in `forward`.
+        unsafe {
+            self.h.copy_to(rank, &self.args.last.h, index);
+            if let Some(c) = &self.args.last.c {
+                self.c.copy_to(rank, c, index);
             }
         }
     }
@@ -114,7 +127,7 @@ impl Scan<'_> {
         let (packing, weights) = (self.args.packing, self.args.weights);
         // SAFETY: as in `forward`.
         unsafe {
-            self.x.gather(packing, steps, &self.args.x);
+            self.x.gather(packing, steps, &self.args.x, self.args.mask);
             super::product(
                 V::ISA,
                 &Product {
@@ -136,7 +149,7 @@ impl Scan<'_> {
     /// As in `forward`.
     #[inline(always)]
     unsafe fn step<V: Simd, C: Gates>(&mut self, t: usize, row: usize) {
-        let (packing, hidden) = (self.args.packing, self.args.weights.made_for.2.hidden);
+        let packing = self.args.packing;
         let running = packing.batch_size(t);
         // There and back: what the last step read last is still in the cache.
         let turn = |tiles: usize, tile: usize| if t.is_multiple_of(2) { tile } else { tiles - 1 - tile };
@@ -167,16 +180,14 @@ impl Scan<'_> {
                 }
             }
             std::mem::swap(&mut self.h, &mut self.h_after);
-            if C::MEMORY.is_some() {
-                std::mem::swap(&mut self.c, &mut self.c_after);
-                let ended = match self.args.reverse {
-                    true if t > 0 => running..running,
-                    false if t + 1 < packing.steps() => packing.batch_size(t + 1)..running,
-                    _ => 0..running,
-                };
-                for rank in ended {
-                    self.c.copy_to(rank, &self.args.out, self.args.x.rows + packing.index(rank));
-                }
+            std::mem::swap(&mut self.c, &mut self.c_after);
+            let ended = match self.args.reverse {
+                true if t > 0 => running..running,
+                false if t + 1 < packing.steps() => packing.batch_size(t + 1)..running,
+                _ => 0..running,
+            };
+            for rank in ended {
+                self.end(rank);
             }
         }
     }
@@ -228,7 +239,6 @@ impl Scan<'_> {
     ) {
         let weights = self.args.weights;
         let hidden = weights.made_for.2.hidden;
-        let panels = panels(C::FIRST);
         let vectors = const { self::panels(C::FIRST) * C::FIRST };
         // SAFETY: as in `forward`.
         unsafe {

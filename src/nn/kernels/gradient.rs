@@ -5,31 +5,32 @@ use std::ops::Range;
 use super::pack::{Parameters, Sizes};
 use super::scan::Rows;
 use super::{Gates, Peepholes, SecondWeights};
+use crate::nn::pool::Pool;
 
 /// What the way back leaves for a block of steps, a row a frame; nothing where the cell has no such product.
-pub(super) struct Block {
+pub(super) struct Block<'a> {
     /// Gradient of the input's products, `[N, G·H]`.
-    pub dgx: Rows,
+    pub dgx: Rows<'a>,
     /// Gradient of the recurrent products, `[N, G·H]`.
-    pub da: Rows,
+    pub da: Rows<'a>,
     /// `[N, D]`
-    pub x: Rows,
+    pub x: Rows<'a>,
     /// h before the step, `[N, H]`.
-    pub h: Rows,
+    pub h: Rows<'a>,
     /// c before the step.
-    pub c: Rows,
+    pub c: Rows<'a>,
     /// What the second round multiplied; with peepholes c after the step.
-    pub mid: Rows,
+    pub mid: Rows<'a>,
 }
 
-impl Block {
-    pub fn new<C: Gates>(rows: usize, sizes: Sizes) -> Self {
+impl<'a> Block<'a> {
+    pub fn new<C: Gates>(pool: &'a Pool, rows: usize, sizes: Sizes) -> Self {
         let peepholes = C::PEEPHOLES != Peepholes::None;
-        let states = |wanted: bool| Rows::new(if wanted { rows } else { 0 }, sizes.hidden, 1);
+        let states = |wanted: bool| Rows::new(pool, if wanted { rows } else { 0 }, sizes.hidden, 1);
         Self {
-            dgx: Rows::new(rows, C::GATES * sizes.hidden, 1),
-            da: Rows::new(rows, C::GATES * sizes.hidden, 1),
-            x: Rows::new(rows, sizes.input, 1),
+            dgx: Rows::new(pool, rows, C::GATES * sizes.hidden, 1),
+            da: Rows::new(pool, rows, C::GATES * sizes.hidden, 1),
+            x: Rows::new(pool, rows, sizes.input, 1),
             h: states(true),
             c: states(peepholes),
             mid: states(peepholes || C::SECOND.is_some()),

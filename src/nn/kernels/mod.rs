@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind, Result};
 pub(crate) use math::{sigmoid, tanh};
 pub(crate) use pack::{PackedWeights, Parameters, Sizes};
 use product::Product;
-pub(crate) use scan::{Backward, Columns, Forward};
+pub(crate) use scan::{Backward, Columns, Forward, Mask, States};
 use simd::{Portable, Simd};
 
 /// Environment variable that names the kernel to use: `portable`, `avx2`, `avx512` or `neon`.

@@ -1,6 +1,6 @@
 //! Recurrent weights in the order in which a scan reads them.
 
-use super::{Gates, Isa, MAX_GATES, Peepholes, SecondWeights};
+use super::{Gates, Isa, Peepholes, SecondWeights};
 
 /// Vectors of output that a product computes side by side: enough sums at once to keep the arithmetic busy with one
 /// sequence.

@@ -16,17 +16,16 @@ use super::pack::{Packed, PackedWeights, Parameters, Sizes, VECTORS};
 use super::simd::Simd;
 use super::{Gates, PEEPHOLE_GATES, Peepholes};
 use crate::nn::packing::Packing;
+use crate::nn::pool::Pool;
 
-/// Values of a block's input products: a scan makes them for so many rows at a time that they stay in the cache.
-const BLOCK: usize = 262_144;
-
-/// Most rows of a block; more gain nothing.
-const MAX_BLOCK_ROWS: usize = 512;
-
-/// Rows in a block of products of which each has `width` values.
-pub(super) fn block_rows(width: usize) -> usize {
-    (BLOCK / width).clamp(1, MAX_BLOCK_ROWS)
+/// Rows for which a scan makes the input's products at a time: few, so that they stay in the cache, but enough where
+/// the weights do not.
+pub(super) fn forward_rows(sizes: Sizes, gates: usize) -> usize {
+    if sizes.input * sizes.hidden * gates > 1 << 18 { 256 } else { 64 }
 }
+
+/// Rows of which the way back adds up the weights' gradient at a time.
+pub(super) const BACKWARD_ROWS: usize = 256;
 
 /// Some columns of a row-major matrix; several threads may write to it, each in columns of its own.
 #[derive(Clone, Copy)]
@@ -35,7 +34,7 @@ pub(crate) struct Columns<'a> {
     pub(super) rows: usize,
     stride: usize,
     offset: usize,
-    width: usize,
+    pub(super) width: usize,
     lifetime: PhantomData<&'a [f32]>,
 }
 
@@ -67,6 +66,12 @@ impl<'a> Columns<'a> {
         (0..parts).map(part).collect()
     }
 
+    /// The rows of `matrix`, `width` values each, in equal parts.
+    pub fn split_rows(matrix: &'a mut [f32], width: usize, parts: usize) -> Vec<Self> {
+        let part = matrix.len() / parts;
+        matrix.chunks_exact_mut(part).map(|part| Self::write(part, width)).collect()
+    }
+
     /// # Safety
     /// `row` and `column` must be inside.
     #[inline(always)]
@@ -74,6 +79,47 @@ impl<'a> Columns<'a> {
         debug_assert!(row < self.rows && column < self.width);
         // SAFETY: inside the matrix, says the caller.
         unsafe { self.pointer.add(row * self.stride + self.offset + column) }
+    }
+}
+
+/// States of one layer in one direction, a row for each sequence of the batch.
+#[derive(Clone, Copy)]
+pub(crate) struct States<'a> {
+    pub h: Columns<'a>,
+    /// Where the cell has a memory.
+    pub c: Option<Columns<'a>>,
+}
+
+impl States<'_> {
+    fn check<C: Gates>(&self, packing: &Packing, hidden: usize) {
+        assert_eq!(self.c.is_some(), C::MEMORY.is_some());
+        for columns in [Some(self.h), self.c].into_iter().flatten() {
+            assert_eq!(columns.width, hidden);
+            assert!(packing.is_inside_batch(columns.rows));
+        }
+    }
+}
+
+/// What dropout leaves of a layer's input.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask<'a> {
+    /// `[B·T·D]`: 1 where a value stays, 0 where it is dropped.
+    pub keep: &'a [u8],
+    /// Of what stays.
+    pub scale: f32,
+}
+
+impl Mask<'_> {
+    /// Drops values of the row of this index, which starts at `row`.
+    ///
+    /// # Safety
+    /// There are `width` values.
+    unsafe fn apply(&self, row: *mut f32, index: usize, width: usize) {
+        // SAFETY: the caller's.
+        let values = unsafe { std::slice::from_raw_parts_mut(row, width) };
+        for (value, &keep) in values.iter_mut().zip(&self.keep[index * width..][..width]) {
+            *value *= self.scale * f32::from(keep);
+        }
     }
 }
 
@@ -87,32 +133,30 @@ pub(crate) struct Forward<'a> {
     pub weights: &'a PackedWeights,
     /// `[B·T, D]`; only read.
     pub x: Columns<'a>,
-    /// States before the first step: `B` rows of h, then, where the cell has a memory, `B` of c; only read.
-    pub initial: Columns<'a>,
-    /// `B·T` rows of h, untouched beyond a sequence's end; then, where the cell has a memory, `B` rows: c after the
-    /// last step.
+    pub mask: Option<Mask<'a>>,
+    /// Before the first step; only read.
+    pub initial: States<'a>,
+    /// `[B·T, H]`, untouched beyond a sequence's end.
     pub out: Columns<'a>,
+    /// After the last step.
+    pub last: States<'a>,
     /// `[N, SAVED·H]` for the `N` packed rows, if the way back is to be gone.
     pub saved: Option<&'a mut [f32]>,
+    pub pool: &'a Pool,
 }
 
 impl Forward<'_> {
     pub(super) fn check<C: Gates>(&self) {
         let Sizes { input, hidden } = self.weights.made_for.2;
         let rows = self.packing.rows();
-        check_states::<C>(&self.x, &self.initial, &self.out, hidden);
-        assert_eq!(self.x.width, input);
-        assert!(self.packing.is_inside(self.x.rows));
+        self.initial.check::<C>(self.packing, hidden);
+        self.last.check::<C>(self.packing, hidden);
+        for (columns, width) in [(&self.x, input), (&self.out, hidden)] {
+            assert_eq!(columns.width, width);
+            assert!(self.packing.is_inside(columns.rows));
+        }
         assert!(self.saved.as_ref().is_none_or(|saved| saved.len() == rows * C::SAVED * hidden));
     }
-}
-
-/// The rows of `x [B·T]`, `initial [S·B]` and `out [B·T + (S - 1)·B]` fit each other.
-fn check_states<C: Gates>(x: &Columns, initial: &Columns, out: &Columns, hidden: usize) {
-    let parts = 1 + usize::from(C::MEMORY.is_some());
-    let batch = initial.rows / parts;
-    assert_eq!((initial.rows, initial.width), (batch * parts, hidden));
-    assert_eq!((out.rows, out.width), (x.rows + batch * (parts - 1), hidden));
 }
 
 /// The way back of [`Forward`].
@@ -122,43 +166,65 @@ pub(crate) struct Backward<'a> {
     /// Packed for the way back.
     pub weights: &'a PackedWeights,
     pub x: Columns<'a>,
-    pub initial: Columns<'a>,
+    pub mask: Option<Mask<'a>>,
+    pub initial: States<'a>,
     /// As the way forward left it; only read.
     pub out: Columns<'a>,
     pub saved: &'a [f32],
-    /// Gradient of `out`, of its shape; only read.
-    pub dout: Columns<'a>,
-    /// Gradient of `x`, if it is wanted.
+    /// Gradient of `out`, in one or two terms; only read.
+    pub dout: [Option<Columns<'a>>; 2],
+    /// Gradient of `last`, if any; only read.
+    pub dlast: Option<States<'a>>,
+    /// Gradient of `x`, if it is wanted; untouched beyond a sequence's end.
     pub dx: Option<Columns<'a>>,
     /// Gradient of the parameters, which is added.
     pub dweights: Parameters<&'a mut [f32]>,
-    /// Gradient of `initial`, of its shape.
-    pub dinitial: Columns<'a>,
+    /// Gradient of `initial`.
+    pub dinitial: States<'a>,
+    pub pool: &'a Pool,
 }
 
 impl Backward<'_> {
     pub(super) fn check<C: Gates>(&self) {
         let Sizes { input, hidden } = self.weights.made_for.2;
-        check_states::<C>(&self.x, &self.initial, &self.out, hidden);
-        check_states::<C>(&self.x, &self.dinitial, &self.dout, hidden);
-        assert_eq!(self.x.width, input);
-        assert!(self.packing.is_inside(self.x.rows));
-        assert!(self.dx.is_none_or(|dx| (dx.rows, dx.width) == (self.x.rows, input)));
+        for states in [Some(self.initial), self.dlast, Some(self.dinitial)].into_iter().flatten() {
+            states.check::<C>(self.packing, hidden);
+        }
+        let inputs = [Some(self.x), self.dx].into_iter().flatten().map(|columns| (columns, input));
+        let [first, second] = self.dout;
+        let outputs = [Some(self.out), first, second].into_iter().flatten().map(|columns| (columns, hidden));
+        for (columns, width) in inputs.chain(outputs) {
+            assert_eq!(columns.width, width);
+            assert!(self.packing.is_inside(columns.rows));
+        }
         assert_eq!(self.saved.len(), self.packing.rows() * C::SAVED * hidden);
     }
 }
 
 /// Rows of `width` values each, padded so that whole vectors may be read and written.
-#[derive(Clone)]
-pub(super) struct Rows {
+pub(super) struct Rows<'a> {
     pub data: Vec<f32>,
     pub stride: usize,
+    pool: &'a Pool,
 }
 
-impl Rows {
-    pub fn new(rows: usize, width: usize, multiple: usize) -> Self {
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        self.pool.give([std::mem::take(&mut self.data)]);
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// Whatever was in the memory.
+    pub fn new(pool: &'a Pool, rows: usize, width: usize, multiple: usize) -> Self {
         let stride = width.next_multiple_of(multiple);
-        Self { data: vec![0.0; rows * stride], stride }
+        Self { data: pool.take(rows * stride), stride, pool }
+    }
+
+    pub fn zeros(pool: &'a Pool, rows: usize, width: usize, multiple: usize) -> Self {
+        let mut new = Self::new(pool, rows, width, multiple);
+        new.data.fill(0.0);
+        new
     }
 
     #[inline(always)]
@@ -184,16 +250,55 @@ impl Rows {
         unsafe { std::ptr::copy_nonoverlapping(self.row(row), to.at(to_row, 0), to.width) }
     }
 
-    /// The frames of a block of steps, one after the other as they are packed.
+    /// The frames of a block of steps, one after the other as they are packed, less what dropout takes.
     ///
     /// # Safety
     /// `from` has a row for each place in the batch, and this a row for each row of the block.
-    pub unsafe fn gather(&mut self, packing: &Packing, steps: &Range<usize>, from: &Columns) {
+    pub unsafe fn gather(
+        &mut self,
+        packing: &Packing,
+        steps: &Range<usize>,
+        from: &Columns,
+        mask: Option<Mask>,
+    ) {
         let mut row = 0;
         for t in steps.clone() {
             for rank in 0..packing.batch_size(t) {
+                let place = packing.place(t, rank);
                 // SAFETY: the caller's rows.
-                unsafe { self.copy_from(row, from, packing.place(t, rank)) };
+                unsafe {
+                    self.copy_from(row, from, place);
+                    if let Some(mask) = mask {
+                        mask.apply(self.row(row), place, from.width);
+                    }
+                }
+                row += 1;
+            }
+        }
+    }
+
+    /// The way back of `gather`.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn scatter(
+        &mut self,
+        packing: &Packing,
+        steps: &Range<usize>,
+        to: &Columns,
+        mask: Option<Mask>,
+    ) {
+        let mut row = 0;
+        for t in steps.clone() {
+            for rank in 0..packing.batch_size(t) {
+                let place = packing.place(t, rank);
+                // SAFETY: the caller's rows.
+                unsafe {
+                    if let Some(mask) = mask {
+                        mask.apply(self.row(row), place, to.width);
+                    }
+                    self.copy_to(row, to, place);
+                }
                 row += 1;
             }
         }
