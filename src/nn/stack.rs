@@ -127,7 +127,7 @@ impl Stack<'_> {
             };
             let mut saved: Vec<Vec<f32>> = vec![];
             if kept.is_some() {
-                let len = self.packing.rows() * C::SAVED * hidden;
+                let len = self.packing.rows() * kernels::saved_per_row::<C>(self.isa, hidden);
                 saved = (0..self.directions).map(|_| self.pool.take(len)).collect();
             }
             rayon::scope(|scope| {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::gradient::Block;
 use super::pack::{Packed, Sizes, VECTORS};
 use super::product::Product;
-use super::scan::{BACKWARD_ROWS, Backward, Columns, Rows, diagonal};
+use super::scan::{BACKWARD_ROWS, Backward, Columns, Rows, diagonal, saved_at};
 use super::simd::Simd;
 use super::{Gates, MAX_SAVED};
 use crate::nn::packing::in_order;
@@ -169,9 +169,9 @@ impl Back<'_> {
         // SAFETY: as in `backward`.
         unsafe {
             let mut saved = [V::splat(0.0); MAX_SAVED];
+            let from = self.args.saved[saved_at::<V, C>(row, hidden, j)..].as_ptr();
             for (k, value) in saved.iter_mut().enumerate().take(C::SAVED) {
-                let at = self.args.saved.as_ptr().add((row * C::SAVED + k) * hidden + j);
-                *value = V::load_part(at, hidden - j);
+                *value = V::load(from.add(k * V::LANES));
             }
             saved
         }

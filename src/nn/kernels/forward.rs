@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::pack::{Sizes, VECTORS, panels};
 use super::product::{Product, load, store};
-use super::scan::{Forward, Rows, Sums, accumulate, by_rows, diagonal, forward_rows, start, terms};
+use super::scan::{Forward, Rows, Sums, accumulate, by_rows, diagonal, forward_rows, saved_at, start, terms};
 use super::simd::Simd;
 use super::{Gates, MAX_GATES, MAX_SAVED};
 use crate::nn::packing::in_order;
@@ -366,8 +366,9 @@ impl Scan<'_> {
             h.store_part(self.args.out.at(packing.place(t, s), j), hidden - j);
             if let Some(saved) = self.saved {
                 let row = packing.row(t, s);
+                let to = saved.add(saved_at::<V, C>(row, hidden, j));
                 for (k, value) in kept.iter().enumerate().take(C::SAVED) {
-                    value.store_part(saved.add((row * C::SAVED + k) * hidden + j), hidden - j);
+                    value.store(to.add(k * V::LANES));
                 }
             }
         }

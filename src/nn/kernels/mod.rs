@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind, Result};
 pub(crate) use math::{sigmoid, tanh};
 pub(crate) use pack::{PackedWeights, Parameters, Sizes};
 use product::Product;
-pub(crate) use scan::{Backward, Columns, Forward, Mask, States};
+pub(crate) use scan::{Backward, Columns, Forward, Mask, States, saved_per_row};
 use simd::{Portable, Simd};
 
 /// Environment variable that names the kernel to use: `portable`, `avx2`, `avx512` or `neon`.

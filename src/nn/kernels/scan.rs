@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::pack::{Packed, PackedWeights, Parameters, Sizes, VECTORS};
 use super::simd::Simd;
-use super::{Gates, PEEPHOLE_GATES, Peepholes};
+use super::{Gates, Isa, PEEPHOLE_GATES, Peepholes};
 use crate::nn::packing::Packing;
 use crate::nn::pool::Pool;
 
@@ -100,6 +100,18 @@ impl States<'_> {
     }
 }
 
+/// What a frame's step keeps for the way back: `[H / lanes, SAVED, lanes]`, so that what is written together lies
+/// together.
+pub(crate) fn saved_per_row<C: Gates>(isa: Isa, hidden: usize) -> usize {
+    C::SAVED * hidden.next_multiple_of(isa.lanes())
+}
+
+/// Where in that the values of unit `j` and those beside it start.
+#[inline(always)]
+pub(super) fn saved_at<V: Simd, C: Gates>(row: usize, hidden: usize, j: usize) -> usize {
+    (row * hidden.next_multiple_of(V::LANES) + j) * C::SAVED
+}
+
 /// What dropout leaves of a layer's input.
 #[derive(Clone, Copy)]
 pub(crate) struct Mask<'a> {
@@ -140,7 +152,7 @@ pub(crate) struct Forward<'a> {
     pub out: Columns<'a>,
     /// After the last step.
     pub last: States<'a>,
-    /// `[N, SAVED·H]` for the `N` packed rows, if the way back is to be gone.
+    /// If the way back is to be gone, for each packed row [`saved_per_row`] values.
     pub saved: Option<&'a mut [f32]>,
     pub pool: &'a Pool,
 }
@@ -148,14 +160,14 @@ pub(crate) struct Forward<'a> {
 impl Forward<'_> {
     pub(super) fn check<C: Gates>(&self) {
         let Sizes { input, hidden } = self.weights.made_for.2;
-        let rows = self.packing.rows();
+        let saved_len = self.packing.rows() * saved_per_row::<C>(self.weights.made_for.0, hidden);
         self.initial.check::<C>(self.packing, hidden);
         self.last.check::<C>(self.packing, hidden);
         for (columns, width) in [(&self.x, input), (&self.out, hidden)] {
             assert_eq!(columns.width, width);
             assert!(self.packing.is_inside(columns.rows));
         }
-        assert!(self.saved.as_ref().is_none_or(|saved| saved.len() == rows * C::SAVED * hidden));
+        assert!(self.saved.as_ref().is_none_or(|saved| saved.len() == saved_len));
     }
 }
 
@@ -197,7 +209,8 @@ impl Backward<'_> {
             assert_eq!(columns.width, width);
             assert!(self.packing.is_inside(columns.rows));
         }
-        assert_eq!(self.saved.len(), self.packing.rows() * C::SAVED * hidden);
+        let saved_len = self.packing.rows() * saved_per_row::<C>(self.weights.made_for.0, hidden);
+        assert_eq!(self.saved.len(), saved_len);
     }
 }
 
