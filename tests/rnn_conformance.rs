@@ -188,6 +188,44 @@ fn tanh_and_sigmoid_are_within_5e_7() {
     }
 }
 
+fn bits(t: &Tensor) -> Vec<u32> {
+    t.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+fn in_threads(threads: usize, rnn: &Rnn, isa: Isa, x: &Tensor, lengths: &[usize]) -> RnnOutput {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| rnn.forward_with(isa, x, lengths, None, None).unwrap())
+}
+
+/// Large weights are read by two cores together: one direction after the other, or both where there are four.
+#[test]
+fn cores_that_share_a_scan_give_the_bits_of_one() {
+    for (cell, hidden_size, bidirectional) in [
+        (CellKind::Gru, 430, true),
+        (CellKind::GruResetBefore, 310, false),
+        (CellKind::LstmPeephole, 129, false),
+        (CellKind::RnnTanh, 260, true),
+    ] {
+        let config =
+            NetworkConfig { cell, hidden_size, num_layers: 1, bidirectional, ..NetworkConfig::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let vars = weights(&Case { config: config.clone(), input_size: 7, lengths: vec![] }, &mut rng);
+        let rnn = Rnn::new(&config, |name| Ok(vars[name].as_detached_tensor())).unwrap();
+        for lengths in [vec![90], vec![70, 1, 0, 66]] {
+            let x = random(&[lengths.len(), 90, 7], &mut rng);
+            for isa in Isa::available() {
+                let alone = in_threads(1, &rnn, isa, &x, &lengths);
+                for threads in [2, 4] {
+                    let together = in_threads(threads, &rnn, isa, &x, &lengths);
+                    let what = format!("{cell:?} on {} with {threads} threads", isa.name());
+                    assert_eq!(bits(&alone.output), bits(&together.output), "{what}");
+                    assert_eq!(bits(&alone.state.h), bits(&together.state.h), "{what}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_clips_bits_do_not_depend_on_its_batch_or_the_threads() {
     for cell in CellKind::ALL {
@@ -197,17 +235,10 @@ fn a_clips_bits_do_not_depend_on_its_batch_or_the_threads() {
         let rnn = Rnn::new(&config, |name| Ok(vars[name].as_detached_tensor())).unwrap();
         let lengths: Vec<usize> = (0..19).map(|b| 20 + b % 9).collect();
         let x = random(&[lengths.len(), 28, 7], &mut rng);
-        let bits = |t: &Tensor| {
-            let values = t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
-        };
         for isa in Isa::available() {
-            let in_threads = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| rnn.forward_with(isa, &x, &lengths, None, None).unwrap())
-            };
-            let together = in_threads(1);
-            assert_eq!(bits(&together.output), bits(&in_threads(3).output), "{cell:?} {}", isa.name());
+            let together = in_threads(1, &rnn, isa, &x, &lengths);
+            let three = in_threads(3, &rnn, isa, &x, &lengths);
+            assert_eq!(bits(&together.output), bits(&three.output), "{cell:?} {}", isa.name());
             for (b, &length) in lengths.iter().enumerate() {
                 let clip = x.narrow(0, b, 1).unwrap().narrow(1, 0, length).unwrap();
                 let alone = rnn.forward_with(isa, &clip, &[length], None, None).unwrap();

@@ -7,6 +7,14 @@ use super::kernels::{
 use super::packing::Packing;
 use super::pool::Pool;
 
+/// Bytes of recurrent weights that one core's cache does not hold. For few sequences reading them takes longer than
+/// their arithmetic: then two cores share a scan, one direction after the other.
+const LARGE: usize = 2 << 20;
+const FEW: usize = 4;
+
+/// Bytes from which on a core that is free helps.
+const WORTH_SHARING: usize = 256 << 10;
+
 /// Sequences that are worth a core of their own.
 const MIN_GROUP: usize = 8;
 
@@ -98,6 +106,14 @@ impl Stack<'_> {
                 self.packing.split(cores.clamp(1, self.packing.batch().div_ceil(MIN_GROUP)))
             }
         };
+        let (cores, scans) = (rayon::current_num_threads(), self.directions * groups.len());
+        let bytes = 4 * C::GATES * hidden * hidden;
+        let shared = match 2 * scans <= cores {
+            _ if groups.is_empty() => false,
+            true => bytes >= WORTH_SHARING,
+            false => bytes >= LARGE && self.packing.batch() <= FEW && cores > 1,
+        };
+        let one_by_one = shared && 2 * scans > cores;
         let mut below: Option<Vec<f32>> = None;
         for layer in 0..self.sizes.len() {
             let mut out = match layer + 1 == self.sizes.len() {
@@ -123,6 +139,7 @@ impl Stack<'_> {
                         saved,
                         pool: self.pool,
                     },
+                    shared,
                 );
             };
             let mut saved: Vec<Vec<f32>> = vec![];
@@ -135,10 +152,13 @@ impl Stack<'_> {
                     let scan = &scan;
                     scope.spawn(move |_| scan(direction, self.packing, Some(saved)));
                 }
-                for direction in 0..if groups.is_empty() { 0 } else { self.directions } {
-                    for packing in &groups {
-                        let scan = &scan;
-                        scope.spawn(move |_| scan(direction, packing, None));
+                for (packing, direction) in
+                    groups.iter().flat_map(|packing| (0..self.directions).map(move |d| (packing, d)))
+                {
+                    let scan = &scan;
+                    match one_by_one {
+                        true => scan(direction, packing, None),
+                        false => scope.spawn(move |_| scan(direction, packing, None)),
                     }
                 }
             });

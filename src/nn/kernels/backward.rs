@@ -266,5 +266,10 @@ unsafe fn add_product<V: Simd>(
 ) {
     let (to_stride, to) = (to.stride, to.row(0));
     // SAFETY: the caller's sizes; rows are padded to whole tiles.
-    unsafe { super::product(V::ISA, &Product { weights, add: true, operand, stride, to, to_stride, rows }) }
+    unsafe {
+        super::product(
+            V::ISA,
+            &Product { weights, tiles: 0..weights.tiles(), add: true, operand, stride, to, to_stride, rows },
+        )
+    }
 }

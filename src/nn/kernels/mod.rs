@@ -13,6 +13,7 @@ mod pack;
 mod product;
 mod scan;
 pub(crate) mod simd;
+mod team;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -20,11 +21,13 @@ use std::sync::OnceLock;
 
 use crate::{Error, ErrorKind, Result};
 
+use forward::{Part, Scan};
 pub(crate) use math::{sigmoid, tanh};
 pub(crate) use pack::{PackedWeights, Parameters, Sizes};
 use product::Product;
 pub(crate) use scan::{Backward, Columns, Forward, Mask, States, saved_per_row};
 use simd::{Portable, Simd};
+use team::Team;
 
 /// Environment variable that names the kernel to use: `portable`, `avx2`, `avx512` or `neon`.
 pub const KERNEL_VARIABLE: &str = "PERCEPT_KERNEL";
@@ -234,13 +237,13 @@ pub(crate) struct Unstepped<V> {
     pub mid: V,
 }
 
-/// Compiles the two scans and the product for one kind of vector.
+/// Compiles the scans and the product for one kind of vector.
 macro_rules! compile_for {
-    ($features:literal, $vector:ty, $forward:ident, $backward:ident, $product:ident) => {
+    ($features:literal, $vector:ty, $part:ident, $backward:ident, $product:ident) => {
         #[target_feature(enable = $features)]
-        fn $forward<C: Gates>(args: Forward) {
-            // SAFETY: this function is compiled for the instructions of $vector.
-            unsafe { forward::forward::<$vector, C>(args) }
+        unsafe fn $part<C: Gates>(scan: &Scan, part: Part) {
+            // SAFETY: this function is compiled for the instructions of $vector; the caller answers for the scan.
+            unsafe { scan.part::<$vector, C>(part) }
         }
         #[target_feature(enable = $features)]
         fn $backward<C: Gates>(args: Backward) {
@@ -256,27 +259,45 @@ macro_rules! compile_for {
 }
 
 #[cfg(target_arch = "x86_64")]
-compile_for!("avx2,fma", x86::Avx2, forward_avx2, backward_avx2, product_avx2);
+compile_for!("avx2,fma", x86::Avx2, part_avx2, backward_avx2, product_avx2);
 #[cfg(target_arch = "x86_64")]
-compile_for!("avx512f,avx2,fma", x86::Avx512, forward_avx512, backward_avx512, product_avx512);
+compile_for!("avx512f,avx2,fma", x86::Avx512, part_avx512, backward_avx512, product_avx512);
 #[cfg(target_arch = "aarch64")]
-compile_for!("neon", neon::Neon, forward_neon, backward_neon, product_neon);
+compile_for!("neon", neon::Neon, part_neon, backward_neon, product_neon);
 
-/// One layer in one direction, from its input products to its states.
-pub(crate) fn forward<C: Gates>(isa: Isa, args: Forward) {
+/// One layer in one direction, from its input to its states; `with_helper` another core may take a part.
+pub(crate) fn forward<C: Gates>(isa: Isa, args: Forward, with_helper: bool) {
     assert!(isa.is_available());
     assert_eq!((args.weights.made_for.0, args.weights.made_for.1), (isa, pack::Way::Forward));
     args.check::<C>();
+    let scan = Scan::new::<C>(args);
     // SAFETY: the machine has the instructions, and the sizes are checked.
+    unsafe {
+        if with_helper {
+            let team = Team::default();
+            rayon::join(|| scan.lead::<C>(isa, Some(&team)), || scan.help::<C>(isa, &team));
+        } else {
+            scan.lead::<C>(isa, None);
+        }
+    }
+}
+
+/// A part of a way forward.
+///
+/// # Safety
+/// The machine has the instructions, and the scan's arguments are checked.
+#[inline(always)]
+unsafe fn part<C: Gates>(isa: Isa, scan: &Scan, part: Part) {
+    // SAFETY: the caller's.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => forward_avx2::<C>(args),
+            Isa::Avx2 => part_avx2::<C>(scan, part),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => forward_avx512::<C>(args),
+            Isa::Avx512 => part_avx512::<C>(scan, part),
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon => forward_neon::<C>(args),
-            _ => forward::forward::<Portable, C>(args),
+            Isa::Neon => part_neon::<C>(scan, part),
+            _ => scan.part::<Portable, C>(part),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Products of many rows with packed weights.
 
+use std::ops::Range;
+
 use super::pack::{Packed, VECTORS};
 use super::scan::{Sums, accumulate, by_rows, start, terms};
 use super::simd::Simd;
@@ -7,6 +9,8 @@ use super::simd::Simd;
 /// Rows of `operand` times `weights`, into rows of `to`.
 pub(super) struct Product<'a> {
     pub weights: &'a Packed,
+    /// Those of the weights' tiles that are wanted.
+    pub tiles: Range<usize>,
     /// Adds to what is in `to`; otherwise sums start with the weights' bias.
     pub add: bool,
     /// Rows of `stride` values, of which the weights' `depth` count.
@@ -23,10 +27,10 @@ pub(super) struct Product<'a> {
 /// of `V`.
 #[inline(always)]
 pub(super) unsafe fn product<V: Simd>(args: &Product) {
-    let Product { weights, add, operand, stride, to, to_stride, rows } = *args;
+    let Product { weights, add, operand, stride, to, to_stride, rows, .. } = *args;
     let width = V::LANES * VECTORS;
     let terms = terms::<V>(VECTORS);
-    for tile in 0..weights.tiles() {
+    for tile in args.tiles.clone() {
         for k in (0..weights.depth).step_by(terms) {
             let ks = k..(k + terms).min(weights.depth);
             // SAFETY: the caller's sizes.

@@ -215,9 +215,13 @@ impl Backward<'_> {
 }
 
 /// Rows of `width` values each, padded so that whole vectors may be read and written.
+///
+/// Two cores may write to it, each in columns of its own.
 pub(super) struct Rows<'a> {
     pub data: Vec<f32>,
     pub stride: usize,
+    /// To `data`.
+    pointer: *mut f32,
     pool: &'a Pool,
 }
 
@@ -231,34 +235,44 @@ impl<'a> Rows<'a> {
     /// Whatever was in the memory.
     pub fn new(pool: &'a Pool, rows: usize, width: usize, multiple: usize) -> Self {
         let stride = width.next_multiple_of(multiple);
-        Self { data: pool.take(rows * stride), stride, pool }
+        let mut data = pool.take(rows * stride);
+        let pointer = data.as_mut_ptr();
+        Self { data, stride, pointer, pool }
     }
 
     pub fn zeros(pool: &'a Pool, rows: usize, width: usize, multiple: usize) -> Self {
-        let mut new = Self::new(pool, rows, width, multiple);
-        new.data.fill(0.0);
+        let new = Self::new(pool, rows, width, multiple);
+        new.clear(0..rows);
         new
     }
 
-    #[inline(always)]
-    pub fn row(&mut self, row: usize) -> *mut f32 {
-        self.data[row * self.stride..].as_mut_ptr()
+    pub fn rows(&self) -> usize {
+        self.data.len() / self.stride
     }
 
-    pub fn clear(&mut self, rows: Range<usize>) {
-        self.data[rows.start * self.stride..rows.end * self.stride].fill(0.0);
+    /// May be the row behind the last.
+    #[inline(always)]
+    pub fn row(&self, row: usize) -> *mut f32 {
+        debug_assert!(row * self.stride <= self.data.len());
+        self.pointer.wrapping_add(row * self.stride)
+    }
+
+    pub fn clear(&self, rows: Range<usize>) {
+        assert!(rows.start <= rows.end && rows.end * self.stride <= self.data.len());
+        // SAFETY: the rows are inside, as checked.
+        unsafe { self.row(rows.start).write_bytes(0, rows.len() * self.stride) }
     }
 
     /// # Safety
     /// `from` has the row `from_row`, and this the row `row`, wide enough for it.
-    pub unsafe fn copy_from(&mut self, row: usize, from: &Columns, from_row: usize) {
+    pub unsafe fn copy_from(&self, row: usize, from: &Columns, from_row: usize) {
         // SAFETY: the caller's rows; both sides hold `width` values.
         unsafe { std::ptr::copy_nonoverlapping(from.at(from_row, 0), self.row(row), from.width) }
     }
 
     /// # Safety
     /// `to` has the row `to_row`, and this the row `row`, as wide at least.
-    pub unsafe fn copy_to(&mut self, row: usize, to: &Columns, to_row: usize) {
+    pub unsafe fn copy_to(&self, row: usize, to: &Columns, to_row: usize) {
         // SAFETY: the caller's rows; both sides hold `width` values.
         unsafe { std::ptr::copy_nonoverlapping(self.row(row), to.at(to_row, 0), to.width) }
     }
@@ -267,13 +281,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Safety
     /// `from` has a row for each place in the batch, and this a row for each row of the block.
-    pub unsafe fn gather(
-        &mut self,
-        packing: &Packing,
-        steps: &Range<usize>,
-        from: &Columns,
-        mask: Option<Mask>,
-    ) {
+    pub unsafe fn gather(&self, packing: &Packing, steps: &Range<usize>, from: &Columns, mask: Option<Mask>) {
         let mut row = 0;
         for t in steps.clone() {
             for rank in 0..packing.batch_size(t) {
@@ -294,13 +302,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Safety
     /// As there.
-    pub unsafe fn scatter(
-        &mut self,
-        packing: &Packing,
-        steps: &Range<usize>,
-        to: &Columns,
-        mask: Option<Mask>,
-    ) {
+    pub unsafe fn scatter(&self, packing: &Packing, steps: &Range<usize>, to: &Columns, mask: Option<Mask>) {
         let mut row = 0;
         for t in steps.clone() {
             for rank in 0..packing.batch_size(t) {
