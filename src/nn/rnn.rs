@@ -202,7 +202,8 @@ impl Rnn {
                 && let Some(keep) = masks.get(layer - 1)
             {
                 let keep = keep.iter().map(|&keep| self.scale() * f32::from(keep)).collect();
-                let mask = Tensor::from_vec(keep, (batch, frames, self.output_size()), x.device())?;
+                let shape = (batch, frames, self.output_size());
+                let mask = Tensor::from_vec::<_, f32>(keep, shape, x.device())?.to_dtype(x.dtype())?;
                 for (t, h) in steps.iter_mut().enumerate() {
                     *h = (&*h * mask.narrow(1, t, 1)?.squeeze(1)?)?;
                 }
