@@ -9,7 +9,7 @@ use super::cell::CellKind;
 use super::kernels::{Isa, PackedWeights, Sizes};
 use super::packing::Packing;
 use super::pool::Pool;
-use super::stack::{Kept, Stack};
+use super::stack::{Inputs, Kept, Stack};
 
 /// `x [B, T, D]`, `weights [P]` and `initial [S]`, as a [`Stack`] takes them, give the output `[B, T, D·H]`; or, flat, the
 /// output with the last states behind it, if gradients are to flow through them too.
@@ -152,20 +152,12 @@ impl CustomOp3 for FusedRnn {
         let dout = dout.contiguous()?;
         let gradients = {
             let (out, dout) = (Values::of(out)?, Values::of(&dout)?);
-            let values = &Values::of(x)?;
-            let initial = &Values::of(initial)?;
+            let (x_values, weights, initial) = (Values::of(x)?, Values::of(weights)?, Values::of(initial)?);
             let len = if self.with_states { dout.len() - initial.len() } else { dout.len() };
             let (dout, dstates) = dout.split_at(len);
             let given = (dout, self.with_states.then_some(dstates));
-            self.stack().backward(
-                values,
-                &Values::of(weights)?,
-                initial,
-                kept,
-                &out[..len],
-                given,
-                x.track_op(),
-            )
+            let inputs = Inputs { x: &x_values, weights: &weights, initial: &initial };
+            self.stack().backward(inputs, kept, &out[..len], given, x.track_op())
         };
         let tensor = |data, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device());
         Ok((

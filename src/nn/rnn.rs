@@ -190,9 +190,6 @@ impl Rnn {
         rng: Option<&mut ChaCha8Rng>,
     ) -> Result<RnnOutput> {
         self.check(x, lengths, initial)?;
-        if x.dim(1)? == 0 {
-            return self.nothing(x, initial);
-        }
         let (batch, frames, _) = x.dims3()?;
         let masks = self.masks(batch * frames, rng);
         let mut steps = reference::steps(x)?;
@@ -341,17 +338,6 @@ impl Rnn {
         Ok(RnnOutput { output, last, state: RnnState { h: Tensor::stack(&h, 0)?, c } })
     }
 
-    /// What comes of no frames at all: the states stay as they are.
-    fn nothing(&self, x: &Tensor, initial: Option<&RnnState>) -> Result<RnnOutput> {
-        let (batch, frames, _) = x.dims3()?;
-        let mut states = Vec::new();
-        for layer in 0..self.layers.len() {
-            states.extend(self.initial(layer, batch, initial, x)?);
-        }
-        let output = Tensor::zeros((batch, frames, self.output_size()), x.dtype(), x.device())?;
-        self.result(output, &states)
-    }
-
     fn check(&self, x: &Tensor, lengths: &[usize], initial: Option<&RnnState>) -> Result<()> {
         let wrong = |message: String| Err(Error::new(ErrorKind::Config, message));
         let input_size = self.layers[0][0].weight_ih.dim(1)?;
@@ -361,8 +347,8 @@ impl Rnn {
         if dim != input_size {
             return wrong(format!("input has shape {:?}; it must be [B, T, {input_size}]", x.dims()));
         }
-        if batch == 0 {
-            return wrong("the batch is empty".into());
+        if batch == 0 || frames == 0 {
+            return wrong(format!("input has shape {:?}: it is empty", x.dims()));
         }
         if lengths.len() != batch {
             return wrong(format!("{} lengths are given for a batch of {batch}", lengths.len()));

@@ -35,6 +35,22 @@ pub(super) struct Stack<'a> {
     pub pool: &'a Pool,
 }
 
+/// Scans side by side.
+struct Plan {
+    /// Parts of the batch.
+    groups: Vec<Packing>,
+    /// Two cores share each scan.
+    shared: bool,
+    one_by_one: bool,
+}
+
+/// What a stack computes from, as [`Stack`] says.
+pub(super) struct Inputs<'a> {
+    pub x: &'a [f32],
+    pub weights: &'a [f32],
+    pub initial: &'a [f32],
+}
+
 /// What the way back needs of the way forward.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -99,21 +115,10 @@ impl Stack<'_> {
         let places = x.len() / self.sizes[0].input;
         let mut states = vec![0f32; initial.len()];
         let lasts = self.states::<C>(&mut Columns::split_rows(&mut states, hidden, self.parts::<C>()));
-        let groups = match kept {
-            Some(_) => vec![],
-            None => {
-                let cores = rayon::current_num_threads() / self.directions;
-                self.packing.split(cores.clamp(1, self.packing.batch().div_ceil(MIN_GROUP)))
-            }
+        let plan = match kept {
+            Some(_) => Plan { groups: vec![], shared: false, one_by_one: false },
+            None => self.plan::<C>(),
         };
-        let (cores, scans) = (rayon::current_num_threads(), self.directions * groups.len());
-        let bytes = 4 * C::GATES * hidden * hidden;
-        let shared = match 2 * scans <= cores {
-            _ if groups.is_empty() => false,
-            true => bytes >= WORTH_SHARING,
-            false => bytes >= LARGE && self.packing.batch() <= FEW && cores > 1,
-        };
-        let one_by_one = shared && 2 * scans > cores;
         let mut below: Option<Vec<f32>> = None;
         for layer in 0..self.sizes.len() {
             let mut out = match layer + 1 == self.sizes.len() {
@@ -139,7 +144,7 @@ impl Stack<'_> {
                         saved,
                         pool: self.pool,
                     },
-                    shared,
+                    plan.shared,
                 );
             };
             let mut saved: Vec<Vec<f32>> = vec![];
@@ -152,13 +157,13 @@ impl Stack<'_> {
                     let scan = &scan;
                     scope.spawn(move |_| scan(direction, self.packing, Some(saved)));
                 }
-                for (packing, direction) in
-                    groups.iter().flat_map(|packing| (0..self.directions).map(move |d| (packing, d)))
-                {
-                    let scan = &scan;
-                    match one_by_one {
-                        true => scan(direction, packing, None),
-                        false => scope.spawn(move |_| scan(direction, packing, None)),
+                for packing in &plan.groups {
+                    for direction in 0..self.directions {
+                        let scan = &scan;
+                        match plan.one_by_one {
+                            true => scan(direction, packing, None),
+                            false => scope.spawn(move |_| scan(direction, packing, None)),
+                        }
                     }
                 }
             });
@@ -174,29 +179,37 @@ impl Stack<'_> {
         (below.unwrap_or_default(), states)
     }
 
+    /// How inference uses the cores that there are.
+    fn plan<C: Gates>(&self) -> Plan {
+        let cores = rayon::current_num_threads();
+        let most = self.packing.batch().div_ceil(MIN_GROUP);
+        let groups = self.packing.split((cores / self.directions).clamp(1, most));
+        let bytes = 4 * C::GATES * self.sizes[0].hidden.pow(2);
+        let free = cores >= 2 * self.directions * groups.len();
+        let shared = match free {
+            true => bytes >= WORTH_SHARING,
+            false => bytes >= LARGE && self.packing.batch() <= FEW && cores > 1,
+        };
+        Plan { groups, shared, one_by_one: shared && !free }
+    }
+
     /// Gradients from those of the output and, if any, of the last states. `out` is what `forward` gave.
     pub fn backward(
         &self,
-        x: &[f32],
-        weights: &[f32],
-        initial: &[f32],
+        inputs: Inputs,
         kept: Kept,
         out: &[f32],
-        (dout, dstates): (&[f32], Option<&[f32]>),
+        given: (&[f32], Option<&[f32]>),
         input_gradient: bool,
     ) -> Gradients {
-        rayon::scope(|_| {
-            with_gates!(self.cell, C => {
-                self.backward_gates::<C>(x, weights, initial, kept, out, (dout, dstates), input_gradient)
-            })
-        })
+        rayon::scope(
+            |_| with_gates!(self.cell, C => self.backward_gates::<C>(inputs, kept, out, given, input_gradient)),
+        )
     }
 
     fn backward_gates<C: Gates>(
         &self,
-        x: &[f32],
-        weights: &[f32],
-        initial: &[f32],
+        Inputs { x, weights, initial }: Inputs,
         kept: Kept,
         out: &[f32],
         (dout, dstates): (&[f32], Option<&[f32]>),
