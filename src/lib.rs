@@ -13,7 +13,7 @@
 //! * [`media`] opens a file and gives a mono [`signal::Signal`] at the rate that is asked for.
 //! * [`features`] turns a signal into frames `[T, D]`: power or log-mel spectrogram, MFCC, deltas.
 //! * [`nn`] turns frames `[B, T, D]` into logits `[B, K]`: stacked, bidirectional LSTM or GRU, pooling, linear.
-//! * [`decide`] turns logits into labels with scores.
+//! * [`decide`] turns logits into labels with scores; an [`event::Event`] is a label with a beginning and an end.
 //! * [`output`] writes results as JSON, JSON lines, CSV or text.
 //! * [`model`] is the one self-describing file; [`pipeline`] chains the stages for inference.
 //! * [`files`] writes a file whole or not at all.
@@ -36,6 +36,7 @@
 pub mod decide;
 pub mod error;
 pub mod evaluate;
+pub mod event;
 pub mod features;
 pub mod files;
 mod guard;
