@@ -1,4 +1,10 @@
-//! Logits -> decisions: scores, and the labels with the highest ones.
+//! Logits -> decisions: scores, the labels with the highest ones, and events.
+
+mod events;
+mod smooth;
+
+pub use events::{Exclusive, FrameEvent, Thresholds};
+pub use smooth::{median, peaks, viterbi};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

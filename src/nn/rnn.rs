@@ -103,7 +103,8 @@ impl Rnn {
     /// `x [B, T, D]`, of which sequence `b` has `lengths[b]` valid frames (0 to T). The states before the first step
     /// are zero.
     ///
-    /// With `rng` (training) activations are dropped between layers.
+    /// With `rng` (training) activations are dropped between layers. Gradients flow through `output` and `last`; those of
+    /// `state` stop here, see [`Rnn::forward_with`].
     ///
     /// Where no gradient is wanted the weights are read once, at the first call: to change them in place, build another
     /// network.
@@ -114,8 +115,8 @@ impl Rnn {
         self.run(Isa::best(), x, lengths, None, rng, false)
     }
 
-    /// As [`Rnn::forward`], from given states and with a given kernel. Gradients flow through the last states too, which
-    /// takes a copy of the output more.
+    /// As [`Rnn::forward`], from given states and with a given kernel. Gradients flow through `state` too, for which
+    /// training copies the output once more.
     pub fn forward_with(
         &self,
         isa: Isa,

@@ -34,6 +34,7 @@ impl Gates for Fused {
     /// r, z, n, and the recurrent product of n
     const SAVED: usize = 4;
     const MEMORY: Option<usize> = None;
+    const SAME_GRADIENTS: bool = false;
 
     #[inline(always)]
     unsafe fn first<V: Simd>(

@@ -134,8 +134,8 @@ impl Back<'_> {
         self.dx.clear(0..rows);
         // SAFETY: as in `backward`.
         unsafe {
-            let dgx = self.block.dgx.row(0);
-            add_product::<V>(&self.args.weights.input, dgx, self.block.dgx.stride, &mut self.dx, rows);
+            let dgx = self.block.input();
+            add_product::<V>(&self.args.weights.input, dgx.row(0), dgx.stride, &mut self.dx, rows);
             self.dx.scatter(packing, steps, &dx, self.args.mask);
         }
     }
@@ -235,7 +235,9 @@ impl Back<'_> {
                 let gradient = C::backward(&saved, &p, (h, c), dh_after, dc, dmid);
                 for gate in 0..C::GATES {
                     let column = gate * hidden + j;
-                    gradient.dx[gate].store_part(self.block.dgx.row(row).add(column), count);
+                    if let Some(dgx) = &self.block.dgx {
+                        gradient.dx[gate].store_part(dgx.row(row).add(column), count);
+                    }
                     gradient.da[gate].store_part(self.block.da.row(row).add(column), count);
                 }
                 gradient.dh.store(dh);

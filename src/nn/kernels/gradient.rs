@@ -9,10 +9,10 @@ use crate::nn::pool::Pool;
 
 /// What the way back leaves for a block of steps, a row a frame; nothing where the cell has no such product.
 pub(super) struct Block<'a> {
-    /// Gradient of the input's products, `[N, G·H]`.
-    pub dgx: Rows<'a>,
     /// Gradient of the recurrent products, `[N, G·H]`.
     pub da: Rows<'a>,
+    /// Gradient of the input's products, where that is another.
+    pub dgx: Option<Rows<'a>>,
     /// `[N, D]`
     pub x: Rows<'a>,
     /// h before the step, `[N, H]`.
@@ -28,8 +28,8 @@ impl<'a> Block<'a> {
         let peepholes = C::PEEPHOLES != Peepholes::None;
         let states = |wanted: bool| Rows::new(pool, if wanted { rows } else { 0 }, sizes.hidden, 1);
         Self {
-            dgx: Rows::new(pool, rows, C::GATES * sizes.hidden, 1),
             da: Rows::new(pool, rows, C::GATES * sizes.hidden, 1),
+            dgx: (!C::SAME_GRADIENTS).then(|| Rows::new(pool, rows, C::GATES * sizes.hidden, 1)),
             x: Rows::new(pool, rows, sizes.input, 1),
             h: states(true),
             c: states(peepholes),
@@ -37,12 +37,17 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Gradient of the input's products.
+    pub fn input(&self) -> &Rows<'a> {
+        self.dgx.as_ref().unwrap_or(&self.da)
+    }
+
     /// Adds the gradients of the block's first `rows` rows.
     pub fn add_to<C: Gates>(&self, rows: usize, hidden: usize, to: &mut Parameters<&mut [f32]>) {
         let square = hidden * hidden;
         let all = 0..C::GATES * hidden;
-        transposed_product(rows, &self.dgx, all.clone(), &self.x, to.input_weight);
-        add_rows(rows, &self.dgx, to.input_bias);
+        transposed_product(rows, self.input(), all, &self.x, to.input_weight);
+        add_rows(rows, self.input(), to.input_bias);
         transposed_product(
             rows,
             &self.da,
@@ -50,7 +55,10 @@ impl<'a> Block<'a> {
             &self.h,
             &mut to.weight[..C::FIRST * square],
         );
-        add_rows(rows, &self.da, to.bias);
+        match C::SAME_GRADIENTS {
+            true => to.bias.copy_from_slice(to.input_bias),
+            false => add_rows(rows, &self.da, to.bias),
+        }
         if let Some(gate) = C::SECOND {
             let to = match C::SECOND_WEIGHTS {
                 SecondWeights::Recurrent => &mut to.weight[gate * square..][..square],

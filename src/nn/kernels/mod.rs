@@ -138,6 +138,8 @@ pub(crate) trait Gates {
     const SECOND: Option<usize> = None;
     /// Where the second round's weights stand.
     const SECOND_WEIGHTS: SecondWeights = SecondWeights::Recurrent;
+    /// The gradients of the input's and of the recurrent products are the same ([`Unstepped::dx`] and `da`).
+    const SAME_GRADIENTS: bool = true;
     /// Peephole weights between the memory cell and the gates.
     const PEEPHOLES: Peepholes = Peepholes::None;
 

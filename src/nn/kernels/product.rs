@@ -1,5 +1,10 @@
 //! Products of many rows with packed weights.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "vectors and rows index several arrays at once, with constant bounds"
+)]
+
 use std::ops::Range;
 
 use super::pack::{Packed, VECTORS};
@@ -54,8 +59,16 @@ pub(super) unsafe fn product<V: Simd>(args: &Product) {
 /// `from` has `ROWS` rows of a tile's width.
 #[inline(always)]
 pub(super) unsafe fn load<V: Simd, const ROWS: usize>(from: *const f32, stride: usize) -> Sums<V, ROWS> {
-    // SAFETY: the caller's sizes.
-    std::array::from_fn(|v| std::array::from_fn(|m| unsafe { V::load(from.add(m * stride + v * V::LANES)) }))
+    // SAFETY: the caller's sizes. Loops: closures would not be compiled for the instructions of V.
+    unsafe {
+        let mut sums: Sums<V, ROWS> = [[V::splat(0.0); ROWS]; VECTORS];
+        for v in 0..VECTORS {
+            for m in 0..ROWS {
+                sums[v][m] = V::load(from.add(m * stride + v * V::LANES));
+            }
+        }
+        sums
+    }
 }
 
 /// # Safety

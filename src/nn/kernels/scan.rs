@@ -428,13 +428,21 @@ unsafe fn accumulate_vectors<V: Simd, const ROWS: usize, const TILES: usize, con
     // SAFETY: the caller's sizes.
     unsafe {
         // A copy of their own keeps the sums in registers.
-        let mut local: [[[V; ROWS]; COUNT]; TILES] =
-            std::array::from_fn(|i| std::array::from_fn(|v| sums[i][v]));
-        let tiles: [*const f32; TILES] = std::array::from_fn(|i| packed.tile(tile + i));
+        let mut local = [[[V::splat(0.0); ROWS]; COUNT]; TILES];
+        let mut tiles = [std::ptr::null(); TILES];
+        for i in 0..TILES {
+            tiles[i] = packed.tile(tile + i);
+            for v in 0..COUNT {
+                local[i][v] = sums[i][v];
+            }
+        }
         for k in ks {
             for i in 0..TILES {
                 let weights = tiles[i].add(k * COUNT * V::LANES);
-                let w: [V; COUNT] = std::array::from_fn(|v| V::load(weights.add(v * V::LANES)));
+                let mut w = [V::splat(0.0); COUNT];
+                for v in 0..COUNT {
+                    w[v] = V::load(weights.add(v * V::LANES));
+                }
                 for m in 0..ROWS {
                     let value = V::splat(*operand.add(m * stride + k));
                     for v in 0..COUNT {
