@@ -94,7 +94,7 @@ mod tests {
         let scores = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0];
         assert_eq!(median(&scores, 3), [3.0, 3.0, 1.0, 4.0, 5.0, 5.0, 6.0, 6.0]);
         assert_eq!(median(&scores, 5), [3.0, 3.0, 3.0, 4.0, 4.0, 5.0, 6.0, 6.0]);
-        assert_eq!(median(&scores, 11), [3.0, 3.0, 3.0, 4.0, 5.0, 6.0, 6.0, 6.0]);
+        assert_eq!(median(&scores, 11), [3.0, 3.0, 3.0, 3.0, 4.0, 5.0, 6.0, 6.0]);
         assert_eq!(median(&scores, 1), scores);
         assert!(median(&[], 3).is_empty());
     }

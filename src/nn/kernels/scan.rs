@@ -363,7 +363,7 @@ macro_rules! by_rows {
 pub(super) type Sums<V, const ROWS: usize> = [[V; ROWS]; VECTORS];
 
 /// Bytes of a tile's weights that stay in the first cache while several groups of rows use them.
-const L1_BYTES: usize = 24 << 10;
+const L1_BYTES: usize = 32 << 10;
 
 /// Terms of a tile's sums that are added before the next rows are.
 pub(super) fn terms<V: Simd>(vectors: usize) -> usize {
