@@ -14,6 +14,9 @@ pub(crate) struct Pool {
 impl Pool {
     /// A vector of `len` values, whatever they are.
     pub fn take(&self, len: usize) -> Vec<f32> {
+        if len == 0 {
+            return Vec::new();
+        }
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |vector: &Vec<f32>| vector.capacity() >= len;
         let smallest = (0..free.len()).filter(|&i| fits(&free[i])).min_by_key(|&i| free[i].capacity());
@@ -31,7 +34,7 @@ impl Pool {
 
     pub fn give(&self, vectors: impl IntoIterator<Item = Vec<f32>>) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.extend(vectors);
+        free.extend(vectors.into_iter().filter(|vector| vector.capacity() > 0));
         let mut kept = 0;
         free.retain(|vector| {
             kept += 4 * vector.capacity();
