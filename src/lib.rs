@@ -16,6 +16,7 @@
 //! * [`decide`] turns logits into labels with scores; an [`event::Event`] is a label with a beginning and an end.
 //! * [`output`] writes results as JSON, JSON lines, CSV or text.
 //! * [`model`] is the one self-describing file; [`pipeline`] chains the stages for inference.
+//! * [`labels`] reads files that say what happens when.
 //! * [`files`] writes a file whole or not at all.
 //! * [`train`] and [`evaluate`] make a model from a folder and say how good it is.
 //!
@@ -40,6 +41,7 @@ pub mod event;
 pub mod features;
 pub mod files;
 mod guard;
+pub mod labels;
 pub mod media;
 pub mod model;
 pub mod nn;

@@ -1,8 +1,8 @@
-//! `percept evaluate`: how good a model is on labelled recordings.
+//! `percept evaluate`: how good a model is on labelled recordings, or how close two lists of events are.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,7 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::data::DataArgs;
 use super::{Jobs, exit_code, model_choice, print, say, say_lines};
 use crate::error::some_of;
+use crate::evaluate::events::compare;
 use crate::evaluate::{Evaluation, Report, evaluate_files};
+use crate::labels::read_dcase;
 use crate::media::AudioOptions;
 use crate::pipeline::Classifier;
 use crate::train::{DataConfig, Dataset, Part};
@@ -21,6 +23,7 @@ Examples:
   percept evaluate -m birds.safetensors calls/
   percept evaluate -m birds.safetensors --manifest clips.csv --split validation
   percept evaluate -m birds.safetensors --manifest clips.csv --split all --where site=lake --format text
+  percept evaluate --reference true.tsv --estimated found.tsv
 
 A file that cannot be read is listed and counts nowhere; the exit code is then 1.";
 
@@ -30,6 +33,9 @@ A file that cannot be read is listed and counts nowhere; the exit code is then 1
 pub struct Args {
     #[command(flatten)]
     data: DataArgs,
+
+    #[command(flatten)]
+    lists: ListArgs,
 
     /// Model file, or the name of a built-in model [default: the built-in `digits`]
     #[arg(short, long, value_name = "MODEL")]
@@ -45,6 +51,23 @@ pub struct Args {
 
     #[command(flatten)]
     jobs: Jobs,
+}
+
+/// Two lists of events are compared without a model.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Lists of events")]
+struct ListArgs {
+    /// What is true: filename, onset, offset and event_label, separated by tabs
+    #[arg(long, value_name = "TSV", requires = "estimated", conflicts_with_all = ["directory", "manifest", "model", "split"])]
+    reference: Option<PathBuf>,
+
+    /// What was found, in the same form
+    #[arg(long, value_name = "TSV", requires = "reference")]
+    estimated: Option<PathBuf>,
+
+    /// Seconds by which the ends of a found event may be off [default: 0.2]
+    #[arg(long, value_name = "SECONDS", requires = "reference")]
+    collar: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -78,6 +101,10 @@ impl Choice {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    if let Some((reference, estimated)) = args.lists.reference.as_deref().zip(args.lists.estimated.as_deref())
+    {
+        return compare_lists(reference, estimated, args.lists.collar.unwrap_or(0.2), args.format);
+    }
     let mut config = DataConfig::default();
     args.data.apply(&mut config);
     let data = Dataset::load(&config)?;
@@ -96,12 +123,38 @@ pub fn run(args: Args) -> Result<ExitCode> {
             say_lines(&table);
             let source = config.directory.or(config.manifest).unwrap_or_default().display().to_string();
             let report = Report::new(classifier.model(), source, choice.name(), evaluation);
-            let json = serde_json::to_string_pretty(&report)
-                .map_err(|e| Error::new(ErrorKind::Internal, format!("the report cannot be written: {e}")))?;
-            print(&format!("{json}\n"))?;
+            print_json(&report)?;
         }
     }
     Ok(exit_code(failed))
+}
+
+fn compare_lists(reference: &Path, estimated: &Path, collar: f64, format: Format) -> Result<ExitCode> {
+    if !(collar >= 0.0 && collar.is_finite()) {
+        let message = format!("--collar is {collar}; it must be a number of seconds, 0 or more");
+        return Err(Error::new(ErrorKind::Config, message));
+    }
+    let (truth, found) = (read_dcase(reference)?, read_dcase(estimated)?);
+    let strangers: Vec<&String> = found.keys().filter(|name| !truth.contains_key(*name)).collect();
+    if !strangers.is_empty() {
+        let path = reference.display();
+        say(format_args!("{path} does not name {}: there all that was found is wrong", some_of(&strangers)));
+    }
+    let report = compare(&truth, &found, collar);
+    match format {
+        Format::Text => print(&report.table())?,
+        Format::Json => {
+            say_lines(&report.table());
+            print_json(&report)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_json(report: &impl serde::Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(report)
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("the report cannot be written: {e}")))?;
+    print(&format!("{json}\n"))
 }
 
 /// The test part where there is a split, otherwise all.

@@ -26,6 +26,8 @@ enum Described {
     Train,
     /// What `percept evaluate` prints
     Evaluate,
+    /// What `percept evaluate --reference --estimated` prints
+    EvaluateEvents,
 }
 
 impl Described {
@@ -35,6 +37,9 @@ impl Described {
             Self::Probe => ("percept probe", schema_for!(Document<ProbeRecord>)),
             Self::Train => ("percept train", schema_for!(train::Report)),
             Self::Evaluate => ("percept evaluate", schema_for!(evaluate::Report)),
+            Self::EvaluateEvents => {
+                ("percept evaluate --reference --estimated", schema_for!(evaluate::events::EventsReport))
+            }
         };
         schema.insert("title".to_string(), title.into());
         schema

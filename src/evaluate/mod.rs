@@ -1,6 +1,7 @@
 //! How good a model is.
 
 mod classification;
+pub mod events;
 mod files;
 mod report;
 mod table;

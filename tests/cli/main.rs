@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod classify;
+mod events;
 mod info;
 mod probe;
 mod schema;

@@ -1,0 +1,71 @@
+//! Whole events, with a tolerance at their ends.
+
+use std::collections::BTreeMap;
+
+use super::matching::matching;
+use super::scores::{Counts, EventScores};
+use crate::event::Event;
+use crate::labels::EventLists;
+
+/// How far a found event may be from a true one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Collar {
+    /// Seconds between the onsets, and between the offsets.
+    pub seconds: f64,
+    /// Between the offsets also this share of the true event's length; `None`: offsets do not count.
+    pub share_of_length: Option<f64>,
+}
+
+impl Collar {
+    fn allows(&self, truth: &Event, found: &Event) -> bool {
+        let onset = (truth.onset - found.onset).abs() <= self.seconds;
+        let offset = self.share_of_length.is_none_or(|share| {
+            (truth.offset - found.offset).abs() <= self.seconds.max(share * truth.duration())
+        });
+        onset && offset
+    }
+}
+
+/// As `sed_eval.sound_event.EventBasedMetrics(labels, event_matching_type="optimal")`: of all ways to pair found and true
+/// events of one label within the collar one with the most pairs.
+pub fn event_based(reference: &EventLists, estimated: &EventLists, collar: Collar) -> EventScores {
+    let labels = super::labels(reference, estimated);
+    let mut overall = Counts::default();
+    let mut class_wise: BTreeMap<String, Counts> = BTreeMap::new();
+    for (truth, found) in super::pairs(reference, estimated) {
+        let (mut truth_left, mut found_left) = (vec![true; truth.len()], vec![true; found.len()]);
+        for label in &labels {
+            let of = |events: &[Event]| {
+                (0..events.len()).filter(|&i| events[i].label == *label).collect::<Vec<_>>()
+            };
+            let (true_ones, found_ones) = (of(truth), of(found));
+            let pairs = matching(true_ones.len(), found_ones.len(), |t, f| {
+                collar.allows(&truth[true_ones[t]], &found[found_ones[f]])
+            });
+            for &(t, f) in &pairs {
+                truth_left[true_ones[t]] = false;
+                found_left[found_ones[f]] = false;
+            }
+            let counts = class_wise.entry(label.clone()).or_default();
+            counts.reference += true_ones.len() as u64;
+            counts.estimated += found_ones.len() as u64;
+            counts.true_positives += pairs.len() as u64;
+            counts.deletions += (true_ones.len() - pairs.len()) as u64;
+            counts.insertions += (found_ones.len() - pairs.len()) as u64;
+            overall.true_positives += pairs.len() as u64;
+        }
+        overall.reference += truth.len() as u64;
+        overall.estimated += found.len() as u64;
+        // What is left on both sides at the same time was found under another label.
+        for truth in truth.iter().zip(&truth_left).filter(|(_, left)| **left).map(|(event, _)| event) {
+            let other = (0..found.len()).find(|&f| found_left[f] && collar.allows(truth, &found[f]));
+            if let Some(f) = other {
+                found_left[f] = false;
+                overall.substitutions += 1;
+            }
+        }
+    }
+    overall.deletions = overall.reference - overall.true_positives - overall.substitutions;
+    overall.insertions = overall.estimated - overall.true_positives - overall.substitutions;
+    EventScores::new(overall, class_wise)
+}

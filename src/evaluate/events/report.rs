@@ -1,0 +1,79 @@
+//! Two event lists compared in every way.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Collar, EventScores, event_based, segment_based};
+use crate::TOOL;
+use crate::labels::EventLists;
+
+/// What `percept evaluate --reference --estimated` prints as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EventsReport {
+    /// Version of this format: 1.
+    #[schemars(extend("const" = crate::SCHEMA_VERSION))]
+    pub schema_version: u32,
+    /// Name and version of the program that wrote this.
+    pub tool: String,
+    /// Recordings that either list names.
+    pub files: usize,
+    /// Seconds that an onset or offset may be off.
+    pub collar: f64,
+    /// An offset may also be off by this share of the event's length.
+    pub percentage_of_length: f64,
+    /// Length of a segment, in seconds.
+    pub time_resolution: f64,
+    /// As sed_eval's `SegmentBasedMetrics`.
+    pub segment_based: EventScores,
+    /// As sed_eval's `EventBasedMetrics`, with optimal matching.
+    pub event_based: EventScores,
+    /// The same, where only onsets count.
+    pub onset_based: EventScores,
+}
+
+/// Compares two event lists: segments of 1 s, onsets within `collar` seconds, offsets within that or 20% of the length.
+pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> EventsReport {
+    const SHARE_OF_LENGTH: f64 = 0.2;
+    const TIME_RESOLUTION: f64 = 1.0;
+    let by = |share_of_length| event_based(reference, estimated, Collar { seconds: collar, share_of_length });
+    EventsReport {
+        schema_version: crate::SCHEMA_VERSION,
+        tool: TOOL.to_string(),
+        files: super::pairs(reference, estimated).count(),
+        collar,
+        percentage_of_length: SHARE_OF_LENGTH,
+        time_resolution: TIME_RESOLUTION,
+        segment_based: segment_based(reference, estimated, TIME_RESOLUTION),
+        event_based: by(Some(SHARE_OF_LENGTH)),
+        onset_based: by(None),
+    }
+}
+
+impl EventsReport {
+    /// For people.
+    pub fn table(&self) -> String {
+        let ways = [
+            (format!("segments of {} s", self.time_resolution), &self.segment_based),
+            (format!("events, {} s", self.collar), &self.event_based),
+            (format!("onsets, {} s", self.collar), &self.onset_based),
+        ];
+        let figure = |value: Option<f64>| value.map_or("-".into(), |v| format!("{:.1} %", 100.0 * v));
+        let mut table = format!(
+            "{:<18} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}\n",
+            "", "F1", "precision", "recall", "error rate", "macro F1", "reference"
+        );
+        for (name, scores) in ways {
+            let overall = &scores.overall;
+            table += &format!(
+                "{name:<18} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}\n",
+                figure(overall.f_measure),
+                figure(overall.precision),
+                figure(overall.recall),
+                overall.error_rate.map_or("-".into(), |rate| format!("{rate:.3}")),
+                figure(scores.class_wise_average.f_measure),
+                overall.reference
+            );
+        }
+        table
+    }
+}
