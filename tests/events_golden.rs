@@ -1,6 +1,8 @@
-//! Event lists are judged as sed_eval judges them. `tests/golden/events.py` made the values.
+//! Event lists are judged as sed_eval judges them, labels of frames as MS-TCN's script does. `tests/golden/events.py` and
+//! `segmentation.py` made the values.
 
 use percept::evaluate::events::{EventScores, compare};
+use percept::evaluate::segmentation;
 use percept::event::Event;
 use percept::labels::EventLists;
 use serde_json::Value;
@@ -59,5 +61,25 @@ fn event_lists_are_judged_as_sed_eval_does() {
                 assert_same(&actual["class_wise_average"], &expected["class_wise_average"], 1, &what);
             }
         }
+    }
+}
+
+#[test]
+fn stretches_of_frames_are_judged_as_ms_tcn_does() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("golden/segmentation.json")).unwrap();
+    let labels = |value: &Value| -> Vec<usize> {
+        value.as_array().unwrap().iter().map(|label| label.as_u64().unwrap() as usize).collect()
+    };
+    for (i, case) in cases.iter().enumerate() {
+        let recordings: Vec<(Vec<usize>, Vec<usize>)> = case["recordings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|both| (labels(&both[0]), labels(&both[1])))
+            .collect();
+        let pairs = recordings.iter().map(|(truth, found)| (&truth[..], &found[..]));
+        let background = case["background"].as_u64().map(|label| label as usize);
+        let actual = serde_json::to_value(segmentation(pairs, background)).unwrap();
+        assert_same(&actual, &case["expected"], 1, &format!("case {i}"));
     }
 }
