@@ -18,7 +18,8 @@ impl Pool {
             return Vec::new();
         }
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |vector: &Vec<f32>| vector.capacity() >= len;
+        // Not one that is much larger: whoever needs that next would have to fill it again.
+        let fits = |vector: &Vec<f32>| (len..=2 * len).contains(&vector.capacity());
         let smallest = (0..free.len()).filter(|&i| fits(&free[i])).min_by_key(|&i| free[i].capacity());
         let taken = smallest.map(|i| free.swap_remove(i));
         drop(free);
@@ -37,8 +38,10 @@ impl Pool {
         free.extend(vectors.into_iter().filter(|vector| vector.capacity() > 0));
         let mut kept = 0;
         free.retain(|vector| {
-            kept += 4 * vector.capacity();
-            kept <= MAX_BYTES
+            let bytes = 4 * vector.capacity();
+            let fits = kept + bytes <= MAX_BYTES;
+            kept += if fits { bytes } else { 0 };
+            fits
         });
     }
 }
@@ -53,6 +56,7 @@ mod tests {
         pool.give([vec![1.0; 8], vec![2.0; 3]]);
         assert_eq!(pool.take(2), [2.0; 2]);
         assert_eq!(pool.take(9), [0.0; 9]);
+        assert_eq!(pool.take(3), [0.0; 3]);
         assert_eq!(pool.take(5), [1.0; 5]);
         assert!(pool.free.lock().unwrap().is_empty());
     }
