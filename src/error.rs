@@ -150,6 +150,19 @@ pub(crate) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
     }
 }
 
+/// "did you mean ...?" where a known name is near, else all of them.
+pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
+    let near = known
+        .iter()
+        .map(|k| (strsim::normalized_damerau_levenshtein(word, k).max(strsim::jaro_winkler(word, k)), *k))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness >= 0.75);
+    match near {
+        Some((_, name)) => format!("did you mean \"{name}\"?"),
+        None => format!("known are {}", known.join(", ")),
+    }
+}
+
 impl std::error::Error for Error {}
 
 impl From<candle_core::Error> for Error {

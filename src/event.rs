@@ -19,3 +19,28 @@ impl Event {
         self.offset - self.onset
     }
 }
+
+/// An event that a model has found.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ScoredEvent {
+    pub label: String,
+    /// Seconds from the start of the recording: `frame_start` frames.
+    pub onset: f64,
+    /// Seconds: `frame_end` frames. `onset` itself for a label of which only the onset counts.
+    pub offset: f64,
+    /// Mean score over its frames, 0 to 1.
+    pub score: f32,
+    /// Highest score of a frame, 0 to 1.
+    pub peak: f32,
+    /// The first frame, counted from 0.
+    pub frame_start: u64,
+    /// The frame behind the last.
+    pub frame_end: u64,
+}
+
+impl ScoredEvent {
+    /// What is compared with the truth.
+    pub fn event(&self) -> Event {
+        Event { onset: self.onset, offset: self.offset, label: self.label.clone() }
+    }
+}

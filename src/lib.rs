@@ -48,6 +48,8 @@ pub mod nn;
 pub mod output;
 pub mod pipeline;
 pub mod signal;
+mod table;
+pub mod time;
 pub mod train;
 
 #[cfg(feature = "cli")]

@@ -17,9 +17,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::decide::Decisions;
 use crate::features::{FeatureConfig, Features, Normalization, Normalize};
 use crate::files::{AtomicFile, read_limited};
-use crate::nn::{MAX_WIDTH, Network, NetworkConfig, Weights};
+use crate::nn::{MAX_WIDTH, Network, NetworkConfig, Pooling, Weights};
 use crate::{Error, ErrorKind, Result};
 
 /// The version of the file's layout that this program writes, and the only one it reads.
@@ -65,6 +66,9 @@ pub struct ModelHeader {
     pub labels: Vec<String>,
     pub features: FeatureConfig,
     pub network: NetworkConfig,
+    /// How scores of frames become events; there for task `tag` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Decisions>,
     pub provenance: Provenance,
 }
 
@@ -243,6 +247,31 @@ impl Model {
         self.weights.values().map(Tensor::elem_count).sum()
     }
 
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Scales features `[T, D]` as the network takes them.
+    pub(crate) fn normalize(&self, features: &mut Features) {
+        self.header.features.normalize.apply(self.normalization.as_ref(), features);
+    }
+
+    /// The same model with another way from scores to events.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`] where they do not fit the model, or it makes no events.
+    pub fn with_decisions(&self, decisions: Decisions) -> Result<Self> {
+        let header = ModelHeader { decisions: Some(decisions), ..self.header.clone() };
+        Self::new(header, self.normalization.clone(), self.weights.clone(), self.precision)
+    }
+
+    /// The same model with more metrics in its provenance.
+    pub fn with_metrics(&self, metrics: impl IntoIterator<Item = (String, f64)>) -> Result<Self> {
+        let mut header = self.header.clone();
+        header.provenance.metrics.extend(metrics);
+        Self::new(header, self.normalization.clone(), self.weights.clone(), self.precision)
+    }
+
     /// Features `[T, D]` as the extractor gives them -> logits, one per label.
     ///
     /// # Errors
@@ -260,7 +289,7 @@ impl Model {
             );
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        self.header.features.normalize.apply(self.normalization.as_ref(), &mut features);
+        self.normalize(&mut features);
         let (frames, dim) = (features.frames, features.dim);
         let x = Tensor::from_vec(features.data, (1, frames, dim), &Device::Cpu)?;
         Ok(self.network.forward(&x, &[frames], None)?.squeeze(0)?.to_vec1()?)
@@ -380,6 +409,8 @@ fn check_header(header: &ModelHeader, normalization: Option<&Normalization>) -> 
     header.features.validate().map_err(as_model_error)?;
     header.network.validate().map_err(as_model_error)?;
 
+    check_task(header)?;
+
     let labels = &header.labels;
     if !(1..=MAX_WIDTH).contains(&labels.len()) {
         return Err(bad(format!("has {} labels; must be 1 to {MAX_WIDTH}", labels.len())));
@@ -398,6 +429,22 @@ fn check_header(header: &ModelHeader, normalization: Option<&Normalization>) -> 
         Some(_) if !wants_statistics => Err(bad(format!("tensor `{MEAN}` has no place in this model"))),
         Some(normalization) => normalization.check(header.features.num_features()),
         None => Ok(()),
+    }
+}
+
+/// A network that pools gives an answer for a clip; one that does not, for each frame, of which events are made.
+fn check_task(header: &ModelHeader) -> Result<()> {
+    let pools = header.network.pooling != Pooling::None;
+    match (header.task, &header.decisions) {
+        (Task::Classify, None) if pools => Ok(()),
+        (Task::Tag, Some(decisions)) if !pools => {
+            if !(decisions.temperature.is_normal() && decisions.temperature > 0.0) {
+                return Err(bad(format!("has a temperature of {}; it must be above 0", decisions.temperature)));
+            }
+            decisions.rule.check(header.labels.len())
+        }
+        (Task::Classify, _) => Err(bad("is of task `classify`, which needs pooling and no `decisions`")),
+        (Task::Tag, _) => Err(bad("is of task `tag`, which needs `decisions` and pooling `none`")),
     }
 }
 

@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::data::DataArgs;
 use super::{Jobs, exit_code, model_choice, print, say, say_lines};
 use crate::error::some_of;
-use crate::evaluate::events::compare;
-use crate::evaluate::{Evaluation, Report, evaluate_files};
+use crate::evaluate::events::{EventsReport, compare};
+use crate::evaluate::{Evaluation, Measured, Report, evaluate_files};
 use crate::labels::read_dcase;
 use crate::media::AudioOptions;
 use crate::pipeline::Classifier;
@@ -122,7 +122,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Format::Json => {
             say_lines(&table);
             let source = config.directory.or(config.manifest).unwrap_or_default().display().to_string();
-            let report = Report::new(classifier.model(), source, choice.name(), evaluation);
+            let report = Report::new(classifier.model(), source, choice.name(), Measured::Clips(evaluation));
             print_json(&report)?;
         }
     }
@@ -145,7 +145,7 @@ fn compare_lists(reference: &Path, estimated: &Path, collar: f64, format: Format
         Format::Text => print(&report.table())?,
         Format::Json => {
             say_lines(&report.table());
-            print_json(&report)?;
+            print_json(&EventsReport::new(report))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -178,7 +178,7 @@ fn choose<'a>(data: &'a Dataset, choice: Choice, labels: &[String]) -> Result<Ve
     }
     let mut strangers: Vec<&str> = items
         .iter()
-        .map(|item| data.labels[item.label].as_str())
+        .map(|item| data.labels[item.labels()[0]].as_str())
         .filter(|label| !known.contains_key(label))
         .collect();
     strangers.sort_unstable();
@@ -191,7 +191,7 @@ fn choose<'a>(data: &'a Dataset, choice: Choice, labels: &[String]) -> Result<Ve
         );
         return Err(Error::new(ErrorKind::Dataset, message));
     }
-    Ok(items.iter().map(|item| (item.path.as_path(), known[data.labels[item.label].as_str()])).collect())
+    Ok(items.iter().map(|item| (item.path.as_path(), known[data.labels[item.labels()[0]].as_str()])).collect())
 }
 
 fn evaluate(classifier: &Classifier, clips: &[(&Path, usize)], threads: usize) -> Result<Evaluation> {
@@ -221,13 +221,14 @@ mod tests {
             .enumerate()
             .map(|(i, part)| Item {
                 path: format!("{i}.wav").into(),
-                label: i % 2,
+                truth: Truth::Label(i % 2),
                 part,
                 group: None,
                 line: None,
+                label_file: None,
             })
             .collect();
-        Dataset { labels: vec!["a".into(), "b".into()], items, messages: vec![] }
+        Dataset { labels: vec!["a".into(), "b".into()], has_background: false, items, messages: vec![] }
     }
 
     fn labels(names: &[&str]) -> Vec<String> {

@@ -11,6 +11,7 @@ use super::data::DataArgs;
 use super::train_progress::{Progress, duration};
 use super::{exit_code, print, say, say_lines};
 use crate::files::AtomicFile;
+use crate::evaluate::Measured;
 use crate::model::Model;
 use crate::nn::{CellKind, Pooling};
 use crate::train::{Event, Outcome, Report, StopReason, TrainConfig, train};
@@ -20,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   percept train calls/ -o birds.safetensors             one folder a label
   percept train --manifest clips.csv -o birds.safetensors --group-column site
+  percept train recordings/ --labels selections/ -o song.safetensors    tag what happens when
   percept train calls/ --print-config > birds.toml      every setting, with its default and meaning
   percept train --config birds.toml -o birds.safetensors --epochs 100
 
@@ -44,6 +46,15 @@ pub struct Args {
     /// Print the resolved configuration as TOML and stop
     #[arg(long)]
     print_config: bool,
+
+    /// Exactly one label holds at a time, or none; otherwise several may [default: several]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
+        help_heading = "Labels in time")]
+    exclusive: Option<bool>,
+
+    /// Longest piece of a recording that is learned from at once, in seconds; 0 for whole recordings [default: 10]
+    #[arg(long, value_name = "SECONDS", help_heading = "Labels in time")]
+    window: Option<f64>,
 
     /// Share of the training clips that chooses the best epoch, where the data has no validation part
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
@@ -142,7 +153,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let json = serde_json::to_string_pretty(&report)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the report cannot be written: {e}")))?;
     print(&format!("{json}\n"))?;
-    let failed = |part: &Option<crate::evaluate::Evaluation>| part.as_ref().map_or(0, |e| e.failures.len());
+    let failed = |part: &Option<Measured>| part.as_ref().map_or(0, |e| e.failures().len());
     Ok(exit_code(report.failures.len() + failed(&report.validation) + failed(&report.test)))
 }
 
@@ -153,6 +164,9 @@ fn resolve(args: &Args) -> Result<TrainConfig> {
         None => TrainConfig::default(),
     };
     args.data.apply(&mut config.data);
+    args.data.apply_labels(&mut config.labels);
+    set(&mut config.labels.exclusive, args.exclusive);
+    set(&mut config.labels.window, args.window);
     set(&mut config.data.validation_fraction, args.validation_fraction);
     set(&mut config.data.test_fraction, args.test_fraction);
     set(&mut config.features.sample_rate, args.sample_rate);

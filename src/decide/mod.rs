@@ -1,10 +1,17 @@
 //! Logits -> decisions: scores, the labels with the highest ones, and events.
 
-mod events;
+mod exclusive;
+mod onsets;
+mod rule;
+mod run;
 mod smooth;
+mod thresholds;
+mod viterbi;
 
-pub use events::{Exclusive, FrameEvent, Thresholds};
-pub use smooth::{median, peaks, viterbi};
+pub use rule::{Decisions, EventStream, Exclusive, Onsets, Rule, Thresholds};
+pub use run::FrameEvent;
+use run::Run;
+pub use viterbi::Transition;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Evaluation;
+use super::Measured;
 use crate::TOOL;
 use crate::model::Model;
 
@@ -21,7 +21,7 @@ pub struct Report {
     pub data: String,
     /// The part that was evaluated: `train`, `validation`, `test` or `all`.
     pub part: String,
-    pub evaluation: Evaluation,
+    pub evaluation: Measured,
 }
 
 /// Which model.
@@ -34,7 +34,7 @@ pub struct EvaluatedModel {
 }
 
 impl Report {
-    pub fn new(model: &Model, data: String, part: &str, evaluation: Evaluation) -> Self {
+    pub fn new(model: &Model, data: String, part: &str, evaluation: Measured) -> Self {
         let header = model.header();
         Self {
             schema_version: crate::SCHEMA_VERSION,

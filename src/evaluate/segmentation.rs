@@ -42,7 +42,8 @@ pub fn segmentation<'a>(
         frames += truth.len();
         right += truth.iter().zip(found).filter(|(truth, found)| truth == found).count();
         let (truth, found) = (stretches(truth, background), stretches(found, background));
-        let distance = edit_distance(&truth, &found);
+        let labels = |stretches: &[Stretch]| stretches.iter().map(|(label, _)| *label).collect::<Vec<_>>();
+        let distance = edit_distance(&labels(&truth), &labels(&found));
         let longer = truth.len().max(found.len());
         if longer > 0 {
             edit_scores.push(1.0 - distance as f64 / longer as f64);
@@ -76,12 +77,12 @@ fn stretches(labels: &[usize], background: Option<usize>) -> Vec<Stretch> {
     all.filter(|(label, _)| Some(*label) != background).collect()
 }
 
-/// Of the labels alone (Levenshtein 1966).
-fn edit_distance(a: &[Stretch], b: &[Stretch]) -> usize {
+/// Of two sequences (Levenshtein 1966).
+pub(super) fn edit_distance<T: PartialEq>(a: &[T], b: &[T]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, (label, _)) in a.iter().enumerate() {
+    for (i, label) in a.iter().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, (other, _)) in b.iter().enumerate() {
+        for (j, other) in b.iter().enumerate() {
             let substituted = diagonal + usize::from(label != other);
             diagonal = row[j + 1];
             row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);

@@ -17,10 +17,12 @@ mod mel;
 mod mfcc;
 mod normalize;
 mod stft;
+mod stream;
 mod window;
 
 pub use config::{FeatureConfig, FeatureKind, MelNorm, MelScale, Normalize, PadMode, Window};
 pub use normalize::{Normalization, Statistics};
+pub use stream::StreamExtractor;
 
 use crate::error::Position;
 use crate::{Error, ErrorKind, Result};
@@ -55,6 +57,8 @@ pub struct Extractor {
     dct: Dct,
     /// One frame's spectrum, `[n_fft / 2 + 1 + OVERHANG]`.
     spectrum: Vec<f32>,
+    /// One frame's mel bands, `[n_mels]`, on their way to MFCCs.
+    log_mel: Vec<f32>,
 }
 
 impl Extractor {
@@ -67,6 +71,7 @@ impl Extractor {
             mel: MelBank::new(config),
             dct: Dct::new(config),
             spectrum: vec![0.0; config.num_bins() + MelBank::OVERHANG],
+            log_mel: vec![0.0; config.n_mels],
             config: config.clone(),
         })
     }
@@ -82,15 +87,36 @@ impl Extractor {
     /// [`ErrorKind::Damaged`] where a sample is not a number or beyond [`MAX_AMPLITUDE`];
     /// [`ErrorKind::Limit`] where the result would pass [`MAX_VALUES`].
     pub fn extract(&mut self, samples: &[f32]) -> Result<Features> {
+        if samples.is_empty() {
+            return Err(too_short(0, self.config.n_fft));
+        }
         check_samples(samples)?;
         let frames = self.num_frames(samples.len())?;
-        let mut data = match self.config.kind {
-            FeatureKind::Power => self.power(samples, frames),
-            FeatureKind::LogMel => self.log_mel(samples, frames),
-            FeatureKind::Mfcc => self.mfcc(samples, frames),
+        let dim = self.config.num_static_features();
+        let start = |t: usize| (t * self.config.hop_length) as isize - self.config.padding() as isize;
+        let starts: Vec<isize> = (0..frames).map(start).collect();
+        let mut data = match (self.config.kind, self.config.top_db) {
+            // The loudest frame decides how much of all is cut.
+            (FeatureKind::LogMel | FeatureKind::Mfcc, Some(top_db)) => {
+                let mut log_mel = vec![0.0; frames * self.config.n_mels];
+                for (start, out) in starts.iter().zip(log_mel.chunks_exact_mut(self.config.n_mels)) {
+                    self.log_mel(samples, *start, out);
+                }
+                log::cut_below_top(&mut log_mel, top_db);
+                match self.config.kind {
+                    FeatureKind::Mfcc => self.mfcc(&log_mel),
+                    _ => log_mel,
+                }
+            }
+            _ => {
+                let mut data = vec![0.0; frames * dim];
+                for (start, out) in starts.iter().zip(data.chunks_exact_mut(dim)) {
+                    self.frame(samples, *start, out);
+                }
+                data
+            }
         };
         if self.config.delta > 0 {
-            let dim = self.config.num_static_features();
             data = delta::append_deltas(&data, dim, self.config.delta, self.config.delta_width);
         }
         Ok(Features { data, frames, dim: self.config.num_features() })
@@ -99,13 +125,7 @@ impl Extractor {
     fn num_frames(&self, num_samples: usize) -> Result<usize> {
         let frames = self.config.num_frames(num_samples);
         if frames == 0 {
-            return Err(Error::new(
-                ErrorKind::Empty,
-                format!(
-                    "{num_samples} samples are too few for one frame of {}; use center = true or a smaller n_fft",
-                    self.config.n_fft
-                ),
-            ));
+            return Err(too_short(num_samples, self.config.n_fft));
         }
         let values = frames.checked_mul(self.config.num_features().max(self.config.n_mels));
         if values.is_none_or(|values| values > MAX_VALUES) {
@@ -121,35 +141,32 @@ impl Extractor {
         Ok(frames)
     }
 
-    /// `[T, n_fft / 2 + 1]`
-    fn power(&mut self, samples: &[f32], frames: usize) -> Vec<f32> {
-        let dim = self.config.num_bins();
-        let mut data = vec![0.0; frames * dim];
-        for (t, out) in data.chunks_exact_mut(dim).enumerate() {
-            self.stft.frame(samples, t, out);
+    /// One frame without its deltas, `[D]`. `start` is its first sample, which may lie before `samples`; where it reaches
+    /// over an end of `samples` that is the recording's.
+    fn frame(&mut self, samples: &[f32], start: isize, out: &mut [f32]) {
+        match self.config.kind {
+            FeatureKind::Power => self.stft.frame(samples, start, out),
+            FeatureKind::LogMel => self.log_mel(samples, start, out),
+            FeatureKind::Mfcc => {
+                let mut log_mel = std::mem::take(&mut self.log_mel);
+                self.log_mel(samples, start, &mut log_mel);
+                self.dct.apply(&log_mel, out);
+                self.log_mel = log_mel;
+            }
         }
-        data
     }
 
-    /// `[T, n_mels]`, dB
-    fn log_mel(&mut self, samples: &[f32], frames: usize) -> Vec<f32> {
-        let (dim, num_bins) = (self.config.n_mels, self.config.num_bins());
-        let mut data = vec![0.0; frames * dim];
-        for (t, out) in data.chunks_exact_mut(dim).enumerate() {
-            self.stft.frame(samples, t, &mut self.spectrum[..num_bins]);
-            self.mel.apply(&self.spectrum, out);
-            log::power_to_db(out, self.config.amin);
-        }
-        if let Some(top_db) = self.config.top_db {
-            log::cut_below_top(&mut data, top_db);
-        }
-        data
+    /// `[n_mels]`, dB
+    fn log_mel(&mut self, samples: &[f32], start: isize, out: &mut [f32]) {
+        let num_bins = self.config.num_bins();
+        self.stft.frame(samples, start, &mut self.spectrum[..num_bins]);
+        self.mel.apply(&self.spectrum, out);
+        log::power_to_db(out, self.config.amin);
     }
 
-    /// `[T, n_mfcc]`
-    fn mfcc(&mut self, samples: &[f32], frames: usize) -> Vec<f32> {
-        let log_mel = self.log_mel(samples, frames);
-        let dim = self.config.n_mfcc;
+    /// `[T, n_mels]` -> `[T, n_mfcc]`
+    fn mfcc(&self, log_mel: &[f32]) -> Vec<f32> {
+        let (frames, dim) = (log_mel.len() / self.config.n_mels, self.config.n_mfcc);
         let mut data = vec![0.0; frames * dim];
         for (log_mel, out) in log_mel.chunks_exact(self.config.n_mels).zip(data.chunks_exact_mut(dim)) {
             self.dct.apply(log_mel, out);
@@ -158,10 +175,17 @@ impl Extractor {
     }
 }
 
+fn too_short(num_samples: usize, n_fft: usize) -> Error {
+    let message = match num_samples {
+        0 => "the recording holds no samples".to_string(),
+        _ => format!(
+            "{num_samples} samples are too few for one frame of {n_fft}; use center = true or a smaller n_fft"
+        ),
+    };
+    Error::new(ErrorKind::Empty, message)
+}
+
 fn check_samples(samples: &[f32]) -> Result<()> {
-    if samples.is_empty() {
-        return Err(Error::new(ErrorKind::Empty, "the recording holds no samples"));
-    }
     // A chunk at a time without an early exit, which the compiler turns into vector instructions; NaN fails, too.
     let good = |x: &f32| x.abs() <= MAX_AMPLITUDE;
     let is_good = |chunk: &[f32]| chunk.iter().fold(true, |all, x| all & good(x));

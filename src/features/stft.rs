@@ -20,9 +20,6 @@ pub(super) struct Stft {
     window: Arc<[f64]>,
     /// Where the window starts in the frame, so that it is centred: `(n_fft - win_length) / 2`.
     offset: usize,
-    hop_length: usize,
-    /// Samples of padding before the signal.
-    padding: usize,
     pad_mode: PadMode,
     magnitude: bool,
     /// `[n_fft]`, windowed; destroyed by the transform.
@@ -40,8 +37,6 @@ impl Stft {
         Self {
             window: window(config.window, win_length).into(),
             offset: (config.n_fft - win_length) / 2,
-            hop_length: config.hop_length,
-            padding: config.padding(),
             pad_mode: config.pad_mode,
             magnitude: config.power == 1.0,
             frame: fft.make_input_vec(),
@@ -51,9 +46,9 @@ impl Stft {
         }
     }
 
-    /// Spectrum of frame `t` of `samples` into `out[..n_fft / 2 + 1]`: `|X| ^ power`.
-    pub fn frame(&mut self, samples: &[f32], t: usize, out: &mut [f32]) {
-        self.cut(samples, t);
+    /// Spectrum of the frame whose first sample is `samples[start]` into `out[..n_fft / 2 + 1]`: `|X| ^ power`.
+    pub fn frame(&mut self, samples: &[f32], start: isize, out: &mut [f32]) {
+        self.cut(samples, start + self.offset as isize);
         self.fft
             .process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch)
             .expect("the buffers are made by the plan");
@@ -67,15 +62,13 @@ impl Stft {
         }
     }
 
-    /// Copies frame `t` times the window into `self.frame`, with padding where it reaches over an end.
-    fn cut(&mut self, samples: &[f32], t: usize) {
+    /// Copies the samples from `start` on times the window into `self.frame`, with padding where they reach over an end.
+    fn cut(&mut self, samples: &[f32], start: isize) {
         let win_length = self.window.len();
         let (before, rest) = self.frame.split_at_mut(self.offset);
         let (middle, after) = rest.split_at_mut(win_length);
         before.fill(0.0);
         after.fill(0.0);
-        // In samples from the start of the signal, which lies `padding` after the start of the first frame.
-        let start = (t * self.hop_length + self.offset) as isize - self.padding as isize;
         let inside = usize::try_from(start).ok().and_then(|start| samples.get(start..start + win_length));
         match inside {
             Some(inside) => {

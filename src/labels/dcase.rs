@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{MAX_LABEL_BYTES, seconds};
+use super::{MAX_LABEL_BYTES, Parsed, Row, TimedLabel, seconds};
 use crate::error::Position;
 use crate::event::Event;
 use crate::files::read_text;
@@ -32,16 +32,36 @@ pub fn read_dcase(path: &Path) -> Result<EventLists> {
 
 fn parse(text: &str) -> Result<EventLists> {
     let mut lists = EventLists::new();
+    for (_, file, event) in lines(text)? {
+        lists.entry(file).or_default().extend(event);
+    }
+    Ok(lists)
+}
+
+/// Number, file and event of each line.
+fn lines(text: &str) -> Result<Vec<(u64, String, Option<Event>)>> {
+    let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let fields: Vec<&str> = line.split('\t').map(str::trim).collect();
         let is_header = index == 0 && fields.get(1).is_some_and(|field| field.ends_with("onset"));
         if is_header || line.trim().is_empty() {
             continue;
         }
-        let event = event(&fields).map_err(|error| error.at(Position::Line(index as u64 + 1)))?;
-        lists.entry(fields[0].to_string()).or_default().extend(event);
+        let number = index as u64 + 1;
+        let event = event(&fields).map_err(|error| error.at(Position::Line(number)))?;
+        lines.push((number, fields[0].to_string(), event));
     }
-    Ok(lists)
+    Ok(lines)
+}
+
+/// The same list as labels to learn from.
+pub(super) fn rows(text: &str) -> Result<Parsed> {
+    let mut parsed = Parsed { names_files: true, ..Parsed::default() };
+    for (line, file, event) in lines(text)? {
+        let label = event.map(|e| TimedLabel::new(e.onset, e.offset, &e.label, line)).transpose()?;
+        parsed.rows.push(Row { file: Some(file), label, line });
+    }
+    Ok(parsed)
 }
 
 /// The event of a line; nothing where the file has none.

@@ -6,11 +6,13 @@ mod mix;
 mod mp4;
 mod opus;
 mod packets;
+mod pipe;
 pub mod probe;
 mod reader;
 mod resample;
 mod sniff;
 mod source;
+mod stream;
 mod wav;
 mod write;
 
@@ -18,11 +20,12 @@ use std::path::Path;
 
 use crate::signal::Signal;
 use crate::{Error, ErrorKind, Result};
-use limits::{MAX_SAMPLE_RATE, MAX_SAMPLES_IN_MEMORY, MIN_SAMPLE_RATE};
+use limits::MAX_SAMPLES_IN_MEMORY;
 
 pub use mix::Mix;
 pub use reader::{AudioReader, StreamInfo};
-pub use resample::{resample, resampled_len};
+pub use resample::{StreamResampler, resample, resampled_len};
+pub use stream::{AudioStream, RawEncoding, RawFormat};
 pub use write::{SampleFormat, write_wav, write_wav_as};
 
 /// Which audio to take from a file, and at what rate.
@@ -69,38 +72,18 @@ pub fn load_audio(path: &Path, options: &AudioOptions) -> Result<Audio> {
 }
 
 fn load(path: &Path, options: &AudioOptions) -> Result<Audio> {
-    if let Some(rate) = options.sample_rate
-        && !(MIN_SAMPLE_RATE..=MAX_SAMPLE_RATE).contains(&rate)
-    {
-        let message =
-            format!("cannot resample to {rate} Hz: choose {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz");
-        return Err(Error::new(ErrorKind::Config, message));
-    }
-    let mut reader = AudioReader::open(path, options.audio_track)?;
-    let StreamInfo { container, codec, sample_rate, channels } = reader.info().clone();
-    let mix = Mix::choose(options.channel, channels)?;
-    let (mut mono, mut block) = (Vec::new(), Vec::new());
-    let rate = options.sample_rate.unwrap_or(sample_rate);
-    while reader.next_block(&mut block)? {
-        mix.append(&block, channels, &mut mono);
-        if mono.len().max(resampled_len(mono.len(), sample_rate, rate)) > MAX_SAMPLES_IN_MEMORY {
+    let mut stream = AudioStream::open(path, options)?;
+    let (mut samples, mut block) = (Vec::new(), Vec::new());
+    let rate = stream.sample_rate();
+    while stream.next_block(&mut block)? {
+        samples.extend_from_slice(&block);
+        let longest = stream.num_samples().max(samples.len() as u64);
+        if longest > MAX_SAMPLES_IN_MEMORY as u64 {
             let message = format!(
                 "the recording is longer than the {MAX_SAMPLES_IN_MEMORY} samples that are held in memory; cut it into parts"
             );
             return Err(Error::new(ErrorKind::Limit, message));
         }
     }
-    if mono.is_empty() {
-        return Err(Error::new(ErrorKind::Empty, format!("the {codec} stream holds no samples")));
-    }
-    Ok(Audio {
-        signal: Signal { samples: resample(mono, sample_rate, rate)?, sample_rate: rate },
-        container,
-        codec,
-        sample_rate,
-        channels,
-        num_samples: reader.num_samples(),
-        mix: mix.to_string(),
-        warnings: reader.warnings().to_vec(),
-    })
+    Ok(Audio { signal: Signal { samples, sample_rate: rate }, ..stream.finish()? })
 }

@@ -31,9 +31,7 @@ pub fn resample(samples: Vec<f32>, from: u32, to: u32) -> Result<Vec<f32>> {
     if from == to || samples.is_empty() {
         return Ok(samples);
     }
-    let failed = |what: String| {
-        Error::new(ErrorKind::Internal, format!("could not resample {from} to {to} Hz: {what}"))
-    };
+    let failed = |what: String| failed(from, to, &what);
     CACHE.with_borrow_mut(|cache| {
         if cache.len() >= CACHED && !cache.contains_key(&(from, to)) {
             cache.clear();
@@ -53,6 +51,87 @@ pub fn resample(samples: Vec<f32>, from: u32, to: u32) -> Result<Vec<f32>> {
         output.resize(resampled_len(length, from, to), 0.0);
         Ok(output)
     })
+}
+
+/// [`resample`] of sound that is still coming in: the same bits, whatever the pieces.
+pub struct StreamResampler {
+    from: u32,
+    to: u32,
+    /// `None` where the rates are equal.
+    resampler: Option<Fft<f32>>,
+    /// Samples for the next chunk.
+    waiting: Vec<f32>,
+    /// Samples taken in and given out.
+    taken: usize,
+    given: usize,
+    /// Samples of the filter's delay that are still to be dropped.
+    delay: usize,
+}
+
+impl StreamResampler {
+    pub fn new(from: u32, to: u32) -> Result<Self> {
+        let resampler = match from == to {
+            true => None,
+            false => Some(
+                Fft::new(from as usize, to as usize, chunk_size(from, to), 1, FixedSync::Both)
+                    .map_err(|e| failed(from, to, &e))?,
+            ),
+        };
+        let delay = resampler.as_ref().map_or(0, Resampler::output_delay);
+        Ok(Self { from, to, resampler, waiting: Vec::new(), taken: 0, given: 0, delay })
+    }
+
+    /// Appends to `out` what is now known.
+    pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
+        self.taken += samples.len();
+        let Some(resampler) = &self.resampler else {
+            out.extend_from_slice(samples);
+            return Ok(());
+        };
+        let chunk = resampler.input_frames_next();
+        self.waiting.extend_from_slice(samples);
+        let mut rest = std::mem::take(&mut self.waiting);
+        let mut done = 0;
+        while rest.len() - done >= chunk {
+            self.chunk(&rest[done..done + chunk], out)?;
+            done += chunk;
+        }
+        rest.drain(..done);
+        self.waiting = rest;
+        Ok(())
+    }
+
+    /// There is no more: appends the rest. Altogether [`resampled_len`] samples were given.
+    pub fn finish(mut self, out: &mut Vec<f32>) -> Result<()> {
+        let Some(resampler) = &self.resampler else { return Ok(()) };
+        let chunk = resampler.input_frames_next();
+        let length = resampled_len(self.taken, self.from, self.to);
+        let mut last = std::mem::take(&mut self.waiting);
+        let before = (out.len(), self.given);
+        while self.given < length {
+            last.resize(chunk, 0.0);
+            self.chunk(&last, out)?;
+            last.clear();
+        }
+        out.truncate(before.0 + length - before.1);
+        Ok(())
+    }
+
+    fn chunk(&mut self, input: &[f32], out: &mut Vec<f32>) -> Result<()> {
+        let (from, to) = (self.from, self.to);
+        let Some(resampler) = &mut self.resampler else { return Ok(()) };
+        let input = InterleavedSlice::new(input, 1, input.len()).map_err(|e| failed(from, to, &e))?;
+        let output = resampler.process(&input, None).map_err(|e| failed(from, to, &e))?.take_data();
+        let dropped = self.delay.min(output.len());
+        self.delay -= dropped;
+        self.given += output.len() - dropped;
+        out.extend_from_slice(&output[dropped..]);
+        Ok(())
+    }
+}
+
+fn failed(from: u32, to: u32, what: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Internal, format!("could not resample {from} to {to} Hz: {what}"))
 }
 
 /// At least [`CHUNK`] frames of input, an even number of the smallest blocks that both rates divide into. rubato
@@ -99,6 +178,23 @@ mod tests {
             let worst =
                 out[inner.clone()].iter().zip(&want[inner]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-4, "{from} to {to}: off by {worst}");
+        }
+    }
+
+    #[test]
+    fn pieces_of_any_size_give_the_bits_of_the_whole() {
+        for (from, to) in [(44_100, 16_000), (8_000, 16_000), (48_000, 16_000), (16_000, 16_000), (11_025, 8_000)] {
+            for length in [1, 2, 500, 1_500, 7_001] {
+                let samples: Vec<f32> = (0..length).map(|i| ((i * i * 31) % 1009) as f32 / 504.5 - 1.0).collect();
+                let whole = resample(samples.clone(), from, to).unwrap();
+                for piece in [1, 333, 10_000] {
+                    let (mut stream, mut out) = (StreamResampler::new(from, to).unwrap(), Vec::new());
+                    samples.chunks(piece).for_each(|piece| stream.push(piece, &mut out).unwrap());
+                    stream.finish(&mut out).unwrap();
+                    assert_eq!(out.len(), whole.len(), "{from} {to} {length}");
+                    assert_eq!(out, whole, "{from} {to} {length} {piece}");
+                }
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::error::Position;
 use crate::{Error, ErrorKind, Result};
 
 /// Sizes that writers put where they cannot seek back: the data runs to the end of the file.
-const UNKNOWN_SIZES: [u64; 2] = [0, 0xFFFF_FFFF];
+pub(super) const UNKNOWN_SIZES: [u64; 2] = [0, 0xFFFF_FFFF];
 
 pub(super) struct WavSource {
     file: File,
@@ -35,7 +35,7 @@ pub(super) struct WavSource {
 }
 
 /// How samples are stored, all little-endian.
-enum Format {
+pub(super) enum Format {
     U8,
     S16,
     S24,
@@ -201,7 +201,7 @@ impl WavSource {
     }
 }
 
-fn convert(format: &Format, bytes: &[u8], block: &mut Vec<f32>) {
+pub(super) fn convert(format: &Format, bytes: &[u8], block: &mut Vec<f32>) {
     match format {
         Format::U8 => block.extend(bytes.iter().map(|&b| (f32::from(b) - 128.0) / 128.0)),
         Format::Law(table) => block.extend(bytes.iter().map(|&b| table[usize::from(b)])),
@@ -252,10 +252,10 @@ fn decode_adpcm(
 }
 
 /// The format chunk.
-struct Fmt {
+pub(super) struct Fmt {
     tag: u16,
-    channels: u16,
-    sample_rate: u32,
+    pub channels: u16,
+    pub sample_rate: u32,
     block_align: u16,
     bits: u16,
     /// Bytes that follow the common part, of an ADPCM format.
@@ -263,7 +263,7 @@ struct Fmt {
 }
 
 impl Fmt {
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
         let short = |at: usize| bytes.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
         let (Some(mut tag), Some(channels), Some(block_align), Some(rate)) =
             (short(0), short(2), short(12), bytes.get(4..8))
@@ -290,7 +290,7 @@ impl Fmt {
     }
 
     /// The way to decode, ffmpeg's name of it, and the bytes of one frame or block.
-    fn decoder(&self, fact_frames: Option<u32>, data_bytes: u64) -> Result<(Format, String, usize)> {
+    pub fn decoder(&self, fact_frames: Option<u32>, data_bytes: u64) -> Result<(Format, String, usize)> {
         let channels = usize::from(self.channels);
         let align = usize::from(self.block_align);
         // How many bytes a sample is stored in: where bits and block size contradict each other, the bits count, as in

@@ -1,4 +1,4 @@
-//! The end of a many-to-one network: pooling over time.
+//! The end of a many-to-one network: pooling over time. A many-to-many network has none.
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::softmax;
@@ -19,13 +19,15 @@ pub enum Pooling {
     Max,
     /// A mean weighted by `softmax_t(w · h_t)` with a learned `w` (Raffel & Ellis 2015).
     Attention,
+    /// They do not: every frame has logits of its own (task `tag`).
+    None,
 }
 
 impl Pooling {
     /// Names and shapes of the pooling's own weights; `width` is `num_directions·H`.
     pub fn shapes(self, width: usize) -> Vec<(String, Vec<usize>)> {
         match self {
-            Self::Last | Self::Mean | Self::Max => Vec::new(),
+            Self::Last | Self::Mean | Self::Max | Self::None => Vec::new(),
             Self::Attention => vec![("attention.weight".to_string(), vec![1, width])],
         }
     }
@@ -49,6 +51,7 @@ impl Pooling {
                 // [B, 1, T] · [B, T, H]
                 alpha.unsqueeze(1)?.matmul(x)?.squeeze(1)
             }
+            Self::None => candle_core::bail!("a network without pooling gives no vector for a clip"),
         }
     }
 }

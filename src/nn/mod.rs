@@ -2,6 +2,7 @@
 
 pub mod cell;
 mod dropout;
+pub mod frames;
 mod fused;
 pub mod head;
 pub mod kernels;
@@ -10,6 +11,7 @@ mod packing;
 mod pool;
 pub mod reference;
 pub mod rnn;
+mod rows;
 mod stack;
 pub mod state_dict;
 
@@ -20,6 +22,7 @@ use crate::{Error, ErrorKind, Result};
 
 pub use cell::CellKind;
 pub use head::Pooling;
+pub use frames::{FrameStream, Rows};
 pub use network::{Network, Weights};
 
 /// Upper limits on what a file may ask for, so that a header cannot exhaust memory.

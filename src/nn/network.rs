@@ -1,4 +1,4 @@
-//! The whole many-to-one network: recurrent layers, pooling, linear.
+//! The whole network: recurrent layers, pooling (many-to-one) or none (many-to-many), linear.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use rand_chacha::ChaCha8Rng;
 
 use super::dropout::dropout;
 use super::rnn::Rnn;
-use super::{MAX_WIDTH, NetworkConfig};
+use super::{MAX_WIDTH, NetworkConfig, Pooling};
 use crate::{Error, ErrorKind, Result};
 
 /// Weights by name: `rnn.weight_ih_l0`, `attention.weight`, `head.weight`, ...
 pub type Weights = BTreeMap<String, Tensor>;
 
-/// Frames `[B, T, D]` in, logits `[B, K]` out.
+/// Frames `[B, T, D]` in, logits out: `[B, K]` with pooling, `[B, T, K]` without.
 #[derive(Debug, Clone)]
 pub struct Network {
     config: NetworkConfig,
@@ -116,8 +116,9 @@ impl Network {
         self.input_size
     }
 
-    /// `x [B, T, D]` with `lengths[b]` valid frames in sequence `b` -> logits `[B, K]`. What a padded batch
-    /// gives for a clip is what the clip gives alone.
+    /// `x [B, T, D]` with `lengths[b]` valid frames in sequence `b` -> logits `[B, K]`; without pooling `[B, T, K]`, of
+    /// which those beyond a sequence's length mean nothing. What a padded batch gives for a clip is what the clip gives
+    /// alone.
     ///
     /// With `rng` (training) activations are dropped between layers and before the linear layer.
     ///
@@ -126,11 +127,32 @@ impl Network {
     pub fn forward(&self, x: &Tensor, lengths: &[usize], mut rng: Option<&mut ChaCha8Rng>) -> Result<Tensor> {
         self.check_input(x, lengths)?;
         let rnn = self.rnn.forward(x, lengths, rng.as_deref_mut())?;
-        let mut pooled = self.config.pooling.forward(&rnn, lengths, self.attention.as_ref())?;
+        let (batch, frames, _) = x.dims3()?;
+        let (mut rows, shape) = match self.config.pooling {
+            Pooling::None => (rnn.output.flatten(0, 1)?, vec![batch, frames, self.num_classes()]),
+            pooling => {
+                let pooled = pooling.forward(&rnn, lengths, self.attention.as_ref())?;
+                (pooled, vec![batch, self.num_classes()])
+            }
+        };
         if let Some(rng) = rng {
-            pooled = dropout(&pooled, self.config.dropout, rng)?;
+            rows = dropout(&rows, self.config.dropout, rng)?;
         }
-        Ok(pooled.matmul(&self.head_weight.t()?)?.broadcast_add(&self.head_bias)?)
+        Ok(rows.matmul(&self.head_weight.t()?)?.broadcast_add(&self.head_bias)?.reshape(shape)?)
+    }
+
+    /// Labels, `K`.
+    pub fn num_classes(&self) -> usize {
+        self.head_bias.elem_count()
+    }
+
+    pub(super) fn rnn(&self) -> &Rnn {
+        &self.rnn
+    }
+
+    /// The linear layer: weight `[K, D·H]` and bias `[K]`.
+    pub(super) fn head(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        Ok((self.head_weight.flatten_all()?.to_vec1()?, self.head_bias.to_vec1()?))
     }
 
     fn check_input(&self, x: &Tensor, lengths: &[usize]) -> Result<()> {

@@ -6,13 +6,14 @@ use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 
 use super::NetworkConfig;
-use super::cell::{CellKind, CellWeights, State};
+use super::cell::{CellKind, CellWeights, State, with_gates};
 use super::dropout::keep;
 use super::fused::FusedRnn;
-use super::kernels::{Isa, PackedWeights, Sizes};
+use super::kernels::{self, Columns, Forward, Isa, PackedWeights, Sizes, States};
 use super::packing::Packing;
 use super::pool::Pool;
 use super::reference::{self, Known};
+use super::stack::Stack;
 use crate::{Error, ErrorKind, Result};
 
 /// A stacked, optionally bidirectional recurrent network, equal to `torch.nn.LSTM` / `torch.nn.GRU`
@@ -160,7 +161,7 @@ impl Rnn {
         if !(x.track_op() || initial.track_op() || self.layers.iter().flatten().any(CellWeights::track_op)) {
             let packed;
             let weights = match isa == Isa::best() {
-                true => self.packed(&op)?,
+                true => self.packed()?,
                 false => {
                     packed = op.pack(&self.flat_weights()?)?;
                     &packed
@@ -239,12 +240,63 @@ impl Rnn {
         Ok(Tensor::cat(&all.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
     }
 
-    fn packed(&self, op: &FusedRnn) -> Result<&[PackedWeights]> {
+    fn packed(&self) -> Result<&[PackedWeights]> {
         if let Some(packed) = self.packed.get() {
             return Ok(packed);
         }
-        let packed = op.pack(&self.flat_weights()?)?;
+        let weights = self.flat_weights()?.to_vec1::<f32>()?;
+        let packed = Stack::pack(self.cell, Isa::best(), &self.sizes()?, self.layers[0].len(), &weights);
         Ok(self.packed.get_or_init(|| packed))
+    }
+
+    /// One layer in one direction over consecutive frames `x [T, D]` of one sequence, for inference: `out [T, H]`. `state`,
+    /// h and then c if there is one, is that before the frames (behind them for the reverse direction) and becomes that
+    /// behind them: a sequence in pieces gives the bits of the whole.
+    pub(super) fn scan(
+        &self,
+        (layer, direction): (usize, usize),
+        x: &[f32],
+        state: &mut [f32],
+        out: &mut [f32],
+    ) -> Result<()> {
+        let (hidden, input) = (self.hidden_size, self.sizes()?[layer].input);
+        let packing = Packing::new(&[x.len() / input], x.len() / input);
+        let weights = &self.packed()?[layer * self.layers[0].len() + direction];
+        let before = state.to_vec();
+        with_gates!(self.cell, C => {
+            let read = |at: usize| Columns::read(&before[at * hidden..][..hidden], hidden, 0, hidden);
+            let last = Columns::split_rows(state, hidden, self.state_size() / hidden);
+            kernels::forward::<C>(
+                Isa::best(),
+                Forward {
+                    packing: &packing,
+                    reverse: direction == 1,
+                    weights,
+                    x: Columns::read(x, input, 0, input),
+                    mask: None,
+                    initial: States { h: read(0), c: self.cell.has_memory().then(|| read(1)) },
+                    out: Columns::write(out, hidden),
+                    last: States { h: last[0], c: last.get(1).copied() },
+                    saved: None,
+                    pool: &self.pool,
+                },
+                false,
+            );
+        });
+        Ok(())
+    }
+
+    pub(super) fn num_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    pub(super) fn num_directions(&self) -> usize {
+        self.layers[0].len()
+    }
+
+    /// Values of the state of one layer and direction of one sequence.
+    pub(super) fn state_size(&self) -> usize {
+        self.hidden_size * (1 + usize::from(self.cell.has_memory()))
     }
 
     /// What dropout leaves of the input of each layer but the first: 1 where a value stays, for so many places.

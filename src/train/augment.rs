@@ -99,6 +99,16 @@ impl AugmentConfig {
     }
 }
 
+/// A signal that has been changed, and where its sound has gone.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Changed {
+    pub samples: Vec<f32>,
+    /// Times as fast as it was.
+    pub speed: f64,
+    /// Samples of silence before it.
+    pub silence: usize,
+}
+
 impl AugmentConfig {
     /// Says which changes these features have no axis for, if any.
     pub fn skipped_for(&self, features: &FeatureConfig) -> Option<String> {
@@ -125,10 +135,12 @@ impl AugmentConfig {
     }
 
     /// Changes to the samples: speed, gain, silence, noise.
-    pub(super) fn signal(&self, samples: &[f32], sample_rate: u32, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
+    pub(super) fn signal(&self, samples: &[f32], sample_rate: u32, rng: &mut ChaCha8Rng) -> Result<Changed> {
         let mut samples = samples.to_vec();
+        let (mut speed, mut silence) = (1.0, 0);
         if self.draws(self.speed, rng) {
-            samples = change_speed(&samples, 1.0 + f64::from(plus_minus(rng, self.speed)))?;
+            speed = 1.0 + f64::from(plus_minus(rng, self.speed));
+            samples = change_speed(&samples, speed)?;
         }
         if self.draws(self.gain_db, rng) {
             let gain = 10f32.powf(plus_minus(rng, self.gain_db) / 20.0);
@@ -139,6 +151,7 @@ impl AugmentConfig {
         if self.draws(self.silence, rng) {
             let mut count = || (rng.random::<f32>() * self.silence * sample_rate as f32) as usize;
             let (before, after) = (count(), count());
+            silence = before;
             samples.splice(0..0, std::iter::repeat_n(0.0, before));
             samples.resize(samples.len() + after, 0.0);
         }
@@ -153,7 +166,7 @@ impl AugmentConfig {
                 }
             }
         }
-        Ok(samples)
+        Ok(Changed { samples, speed, silence })
     }
 
     /// Changes to the frames, before they are normalised: stretch, warp, equaliser, masks.
@@ -353,7 +366,8 @@ mod tests {
             frequency_mask: 0.0,
         };
         let samples = [0.1, -0.2, 0.3];
-        assert_eq!(still.signal(&samples, 8000, &mut rng()).unwrap(), samples);
+        let same = Changed { samples: samples.to_vec(), speed: 1.0, silence: 0 };
+        assert_eq!(still.signal(&samples, 8000, &mut rng()).unwrap(), same);
         let features = ramp(5, 64);
         assert_eq!(still.features(features.clone(), &FeatureConfig::default(), &mut rng()), features);
     }
@@ -364,7 +378,7 @@ mod tests {
         let samples: Vec<f32> = (0..4000).map(|i| (i as f32 * 0.1).sin()).collect();
         let once = config.signal(&samples, 8000, &mut rng()).unwrap();
         assert_eq!(once, config.signal(&samples, 8000, &mut rng()).unwrap());
-        assert_ne!(once, samples);
+        assert_ne!(once.samples, samples);
         let features = config.features(ramp(40, 64), &FeatureConfig::default(), &mut rng());
         assert_eq!(features.data.len(), features.frames * features.dim);
         assert!(features.data.iter().all(|v| v.is_finite()));

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::targets::FrameTargets;
 use crate::Result;
 use crate::features::Features;
 
@@ -15,12 +16,29 @@ pub(super) const SHARD: usize = 16;
 /// Batches among which clips are sorted by length, so that little is padding while the order stays random.
 const BATCHES_IN_A_POOL: usize = 16;
 
-/// Normalised frames of a clip, and its label.
+/// Normalised frames of a clip, and what is true of it.
 #[derive(Debug, Clone)]
 pub(super) struct Example {
     pub features: Features,
+    pub target: Target,
+}
+
+/// What is to be learned of a clip.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
     /// Index into the labels.
-    pub label: usize,
+    Clip(usize),
+    Frames(FrameTargets),
+}
+
+impl Example {
+    /// What it counts in a mean: a clip, or the frames of which something is known.
+    pub fn weight(&self) -> f64 {
+        match &self.target {
+            Target::Clip(_) => 1.0,
+            Target::Frames(targets) => targets.weights.iter().map(|&weight| f64::from(weight)).sum(),
+        }
+    }
 }
 
 /// `[B, T, D]` with zeros behind the shorter clips, and their lengths.
@@ -88,7 +106,7 @@ mod tests {
 
     fn example(frames: usize) -> Example {
         let features = Features { data: vec![1.0; frames * 2], frames, dim: 2 };
-        Example { features, label: frames }
+        Example { features, target: Target::Clip(frames) }
     }
 
     #[test]
@@ -99,7 +117,7 @@ mod tests {
             let examples: Vec<_> = pool.iter().map(|&i| example(i + 1)).collect();
             for batch in batches(&examples, 3, &mut rng) {
                 assert!(batch.len() <= 3);
-                seen.extend(batch.iter().map(|e| e.label - 1));
+                seen.extend(batch.iter().map(|e| e.features.frames - 1));
             }
         }
         seen.sort();

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AugmentConfig;
 use crate::features::FeatureConfig;
-use crate::model::Precision;
-use crate::nn::NetworkConfig;
+use crate::labels::{LabelFormat, LabelOptions};
+use crate::model::{Precision, Task};
+use crate::nn::{NetworkConfig, OutputKind, Pooling};
 use crate::{Error, ErrorKind, Result};
 
 /// A training run: what is learned from, how it is heard, what learns, and how.
@@ -17,6 +18,9 @@ use crate::{Error, ErrorKind, Result};
 pub struct TrainConfig {
     /// Which recordings, with which labels, in which parts.
     pub data: DataConfig,
+    /// What happens when: makes a model that tags frames.
+    #[serde(skip_serializing_if = "LabelsConfig::is_absent")]
+    pub labels: LabelsConfig,
     /// How sound becomes frames.
     pub features: FeatureConfig,
     /// The network's shape.
@@ -31,7 +35,7 @@ pub struct TrainConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// Directory with one folder a label. Either this or `manifest`. A relative path starts from this file.
+    /// Directory with one folder a label; with labels in time, of recordings. Either this or `manifest`. A relative path starts from this file.
     pub directory: Option<PathBuf>,
     /// CSV file with one row a clip; the paths in it start from its own folder. Either this or `directory`.
     pub manifest: Option<PathBuf>,
@@ -66,6 +70,85 @@ impl Default for DataConfig {
             filters: Vec::new(),
             validation_fraction: 0.1,
             test_fraction: 0.0,
+        }
+    }
+}
+
+/// What happens when: makes a model that tags frames.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LabelsConfig {
+    /// Table with a row a segment, or folder with a file of labels for each recording. Without it the model gives one
+    /// label for a whole clip. A relative path starts from this file.
+    pub source: Option<PathBuf>,
+    /// How labels are written; told by the content if left out.
+    pub format: Option<LabelFormat>,
+    /// Column that names the recording; "" is guessed, as are the next three.
+    pub file_column: String,
+    /// Column with the time at which a label begins, in seconds, or its first frame.
+    pub onset_column: String,
+    /// Column with the time at which it ends, in seconds, or the frame behind its last.
+    pub offset_column: String,
+    /// Column with the label.
+    pub label_column: String,
+    /// Tier of a TextGrid; "" takes the only one.
+    pub tier: String,
+    /// Seconds from one frame to the next, where labels are given by frames.
+    pub frame_hop: f64,
+    /// Exactly one label holds at a time, or none: softmax with a label for the background. Otherwise several labels may
+    /// hold at once: sigmoid.
+    pub exclusive: bool,
+    /// Label of frames that have none, where labels are exclusive.
+    pub background: String,
+    /// Labels that are not learned: what they mark counts as unmarked.
+    pub ignore: Vec<String>,
+    /// The one label that stands for all others (any speaker is speech); "" keeps them.
+    pub merge: String,
+    /// The label that holds where two or more segments of a recording do; "" adds none.
+    pub overlap: String,
+    /// What lies between the labels of a labelled recording.
+    pub gaps: Unmarked,
+    /// What recordings without labels are.
+    pub unlabelled: Unmarked,
+    /// Seconds that a label holds of which only the onset is known, from its onset on. 0 is one frame.
+    pub onset_width: f64,
+    /// Seconds of background that are learned between two segments of one label that abut, so that they stay two. 0 to 1.
+    pub separation: f64,
+    /// Longest piece that is learned from at once, in seconds; 0 takes whole recordings.
+    pub window: f64,
+}
+
+/// What stretches without a label mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unmarked {
+    /// Nothing of what is to be tagged happens there.
+    Background,
+    /// Nobody looked: nothing is learned from it.
+    LeaveOut,
+}
+
+impl Default for LabelsConfig {
+    fn default() -> Self {
+        Self {
+            source: None,
+            format: None,
+            file_column: String::new(),
+            onset_column: String::new(),
+            offset_column: String::new(),
+            label_column: String::new(),
+            tier: String::new(),
+            frame_hop: 0.0,
+            exclusive: false,
+            background: "background".into(),
+            ignore: Vec::new(),
+            merge: String::new(),
+            overlap: String::new(),
+            gaps: Unmarked::Background,
+            unlabelled: Unmarked::LeaveOut,
+            onset_width: 0.0,
+            separation: 0.0,
+            window: 10.0,
         }
     }
 }
@@ -117,17 +200,43 @@ impl Default for TrainingConfig {
 }
 
 impl TrainConfig {
+    /// What the model is to answer.
+    pub fn task(&self) -> Task {
+        match self.labels.source {
+            None => Task::Classify,
+            Some(_) => Task::Tag,
+        }
+    }
+
+    /// The network as the task asks for it: a tagger gives every frame scores of its own.
+    pub fn resolved_network(&self) -> NetworkConfig {
+        match (self.task(), self.labels.exclusive) {
+            (Task::Classify, _) => self.network.clone(),
+            (Task::Tag, exclusive) => NetworkConfig {
+                pooling: Pooling::None,
+                output: if exclusive { OutputKind::Softmax } else { OutputKind::Sigmoid },
+                ..self.network.clone()
+            },
+        }
+    }
+
     /// Checks every section; names the setting that is wrong.
     pub fn validate(&self) -> Result<()> {
+        if self.task() == Task::Classify && self.network.pooling == Pooling::None {
+            let message = "[network] pooling is none, which gives each frame labels of its own: name labels in time \
+                           ([labels] source, --labels), or another pooling";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
         self.validations().into_iter().try_for_each(|(section, result)| {
             result.map_err(|e| Error { message: format!("[{section}] {}", e.message), ..e })
         })
     }
 
     /// Each section's name and verdict.
-    pub(super) fn validations(&self) -> [(&'static str, Result<()>); 5] {
+    pub(super) fn validations(&self) -> [(&'static str, Result<()>); 6] {
         [
             ("data", self.data.validate()),
+            ("labels", self.labels.validate()),
             ("features", self.features.validate()),
             ("network", self.network.validate()),
             ("training", self.training.validate()),
@@ -164,6 +273,41 @@ impl DataConfig {
             "0 to 0.9",
         )?;
         check(fraction(self.test_fraction), "test_fraction", self.test_fraction, "0 to 0.9")
+    }
+}
+
+impl LabelsConfig {
+    /// Whether nothing is said of labels in time.
+    fn is_absent(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How the labels are to be read.
+    pub fn options(&self) -> LabelOptions {
+        LabelOptions {
+            format: self.format,
+            file_column: self.file_column.clone(),
+            onset_column: self.onset_column.clone(),
+            offset_column: self.offset_column.clone(),
+            label_column: self.label_column.clone(),
+            tier: self.tier.clone(),
+            frame_hop: self.frame_hop,
+        }
+    }
+
+    /// Checks ranges; names the setting that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        for (name, value, highest) in [
+            ("frame_hop", self.frame_hop, 10.0),
+            ("onset_width", self.onset_width, 10.0),
+            ("separation", self.separation, 1.0),
+            ("window", self.window, 86_400.0),
+        ] {
+            check((0.0..=highest).contains(&value), name, value, &format!("0 to {highest}"))?;
+        }
+        check(!self.exclusive || !self.background.is_empty(), "background", "empty", "a label")?;
+        let contradicts = self.exclusive && !self.overlap.is_empty();
+        check(!contradicts, "overlap", &self.overlap, "empty where labels are exclusive")
     }
 }
 

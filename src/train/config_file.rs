@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use toml::de::DeTable;
 
 use super::TrainConfig;
-use crate::error::Position;
+use crate::error::{Position, suggestion};
 use crate::files::read_text;
 use crate::{Error, ErrorKind, Result};
 
@@ -27,7 +27,8 @@ impl TrainConfig {
         let text = read_text(path, "a configuration in TOML is due", MAX_CONFIG_BYTES, ErrorKind::Config)?;
         let mut config = Self::from_toml(&text).map_err(|e| e.with_path(path))?;
         if let Some(folder) = path.parent() {
-            for place in [&mut config.data.directory, &mut config.data.manifest].into_iter().flatten() {
+            let data = [&mut config.data.directory, &mut config.data.manifest];
+            for place in data.into_iter().chain([&mut config.labels.source]).flatten() {
                 *place = folder.join(&*place);
             }
         }
@@ -75,6 +76,7 @@ impl TrainConfig {
         let mut text = String::new();
         let sections = [
             ("data", plain(&self.data)?),
+            ("labels", plain(&self.labels)?),
             ("features", plain(&self.features)?),
             ("network", plain(&self.network)?),
             ("training", plain(&self.training)?),
@@ -150,19 +152,6 @@ fn check_keys(
         }
     }
     Ok(())
-}
-
-/// "did you mean ...?" where a known name is near, else all of them.
-pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
-    let near = known
-        .iter()
-        .map(|k| (strsim::normalized_damerau_levenshtein(word, k).max(strsim::jaro_winkler(word, k)), *k))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness >= 0.75);
-    match near {
-        Some((_, name)) => format!("did you mean \"{name}\"?"),
-        None => format!("known are {}", known.join(", ")),
-    }
 }
 
 /// `text` as comment lines.
@@ -295,7 +284,7 @@ mod tests {
             }
         }
         assert!(
-            text.contains("lstm_peephole_diagonal") && text.contains("One of: last, mean, max, attention."),
+            text.contains("lstm_peephole_diagonal") && text.contains("One of: last, mean, max, attention, none."),
             "{text}"
         );
         assert!(text.contains("dropout = 0.2\n") && text.contains("\n# directory =\n"), "{text}");
@@ -319,7 +308,7 @@ mod tests {
             message("[netwrok]"),
             "unknown section or key \"netwrok\"; did you mean \"network\"? (line 1)"
         );
-        assert!(message("[zzz]").contains("known are data, features, network, training, augment"));
+        assert!(message("[zzz]").contains("known are data, labels, features, network, training, augment"));
     }
 
     #[test]

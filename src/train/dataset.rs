@@ -45,25 +45,65 @@ impl Part {
     }
 }
 
+/// What is true of a clip.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Truth {
+    /// It has this label, an index into [`Dataset::labels`].
+    Label(usize),
+    /// This happens in it, by onset.
+    Spans(Vec<Span>),
+}
+
+/// A label in time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    /// Seconds from the start of the recording.
+    pub onset: f64,
+    /// Seconds; `onset` itself where only that is known.
+    pub offset: f64,
+    /// Index into [`Dataset::labels`].
+    pub label: usize,
+    /// Line of the file of labels, counted from 1.
+    pub line: u64,
+}
+
 /// One labelled clip.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     pub path: PathBuf,
-    /// Index into [`Dataset::labels`].
-    pub label: usize,
+    pub truth: Truth,
     /// What the data itself says; `None` where it has no split.
     pub part: Option<Part>,
     /// What must stay in one part, where the data says so.
     pub group: Option<String>,
     /// Line of the manifest, counted from 1.
     pub line: Option<u64>,
+    /// Where its labels in time come from.
+    pub label_file: Option<PathBuf>,
+}
+
+impl Item {
+    /// The labels that it has or that occur in it, each once, in order.
+    pub fn labels(&self) -> Vec<usize> {
+        match &self.truth {
+            Truth::Label(label) => vec![*label],
+            Truth::Spans(spans) => {
+                let mut labels: Vec<usize> = spans.iter().map(|span| span.label).collect();
+                labels.sort_unstable();
+                labels.dedup();
+                labels
+            }
+        }
+    }
 }
 
 /// Labelled clips, in a fixed order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// Sorted by their bytes.
+    /// Sorted by their bytes, but the background's, which is the first.
     pub labels: Vec<String>,
+    /// Whether the first label is that of frames which have no other.
+    pub has_background: bool,
     /// In the manifest's order, or sorted by path.
     pub items: Vec<Item>,
     /// What was ignored or understood, for the person to read.
@@ -98,7 +138,7 @@ impl Dataset {
                 Self::number(clips, messages).map_err(|e| e.with_path(directory))
             }
             (None, Some(manifest)) => {
-                let (clips, messages) = manifest::read(manifest, config)?;
+                let (clips, messages) = manifest::read(manifest, config, true)?;
                 Self::number(clips, messages).map_err(|e| e.with_path(manifest))
             }
             (Some(_), Some(_)) => Err(Error::new(
@@ -110,6 +150,13 @@ impl Dataset {
                 "no data is named; give a directory with one folder a label, or a manifest",
             )),
         }
+    }
+
+    /// The first of `labels` that none of `items` has and that should be learned.
+    pub fn unheard_label(&self, items: impl IntoIterator<Item = usize>) -> Option<&str> {
+        let counts = self.count_labels(items);
+        let first = usize::from(self.has_background);
+        (first..counts.len()).find(|&label| counts[label] == 0).map(|label| self.labels[label].as_str())
     }
 
     /// Gives every label its number.
@@ -128,20 +175,21 @@ impl Dataset {
             .iter()
             .map(|clip| Item {
                 path: clip.path.clone(),
-                label: numbers[clip.label.as_str()],
+                truth: Truth::Label(numbers[clip.label.as_str()]),
                 part: clip.part,
                 group: clip.group.clone(),
                 line: clip.line,
+                label_file: None,
             })
             .collect();
-        Ok(Self { labels, items, messages })
+        Ok(Self { labels, has_background: false, items, messages })
     }
 
     /// Clips with each label among `items`, in the order of the labels.
     pub fn count_labels(&self, items: impl IntoIterator<Item = usize>) -> Vec<usize> {
         let mut counts = vec![0; self.labels.len()];
         for i in items {
-            counts[self.items[i].label] += 1;
+            self.items[i].labels().into_iter().for_each(|label| counts[label] += 1);
         }
         counts
     }

@@ -103,6 +103,20 @@ pub(super) fn scan(root: &Path) -> Result<(Vec<Clip>, Vec<String>)> {
     Ok((clips, messages))
 }
 
+/// Finds all recordings below `root`, whose folders are no labels, sorted by path.
+pub(super) fn recordings(root: &Path) -> Result<(Vec<Clip>, Vec<String>)> {
+    let mut skipped = Skipped::default();
+    let mut clips = Vec::new();
+    scan_label("", root, None, &mut clips, &mut skipped)?;
+    if clips.is_empty() {
+        return Err(Error::new(ErrorKind::Dataset, "holds no recordings").with_path(root));
+    }
+    // Folders within it mean nothing here, and sidecars are the labels.
+    skipped.nested = 0;
+    skipped.sidecars.clear();
+    Ok((clips, skipped.messages()))
+}
+
 /// The folders in `root` by name, sorted; files beside them are noted.
 fn label_folders(root: &Path, skipped: &mut Skipped) -> Result<Vec<(String, PathBuf)>> {
     let mut folders = Vec::new();
@@ -274,7 +288,7 @@ mod tests {
         let items: Vec<_> = data
             .items
             .iter()
-            .map(|i| (i.path.strip_prefix(root.path()).unwrap().to_str().unwrap(), i.label))
+            .map(|i| (i.path.strip_prefix(root.path()).unwrap().to_str().unwrap(), i.labels()[0]))
             .collect();
         assert_eq!(items, [("cat/a.mp3", 0), ("dog/1.wav", 1), ("dog/2.wav", 1)]);
         assert!(data.messages.is_empty() && data.items.iter().all(|i| i.part.is_none()));

@@ -8,7 +8,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::{Dataset, Part, Parts};
+use super::{Dataset, Part, Parts, Span, Truth};
 use crate::model::hex;
 use crate::{Error, Result};
 
@@ -41,12 +41,23 @@ pub fn fingerprint(dataset: &Dataset, parts: &Parts) -> Result<Fingerprint> {
         .iter()
         .filter(|(part, ..)| *part != Part::Test)
         .map(|(part, i, hash)| {
-            format!("{}\t{hash}\t{}\n", part.name(), dataset.labels[dataset.items[*i].label])
+            format!("{}\t{hash}\t{}\n", part.name(), said_of(dataset, *i))
         })
         .collect();
     lines.sort_unstable();
     let sha256 = hex(Sha256::digest(lines.concat()).as_slice());
     Ok(Fingerprint { sha256, warnings: find_twins(dataset, &hashes) })
+}
+
+/// What the data says of an item, as text: its label, or `ONSET OFFSET LABEL` of each, separated by tabs.
+fn said_of(dataset: &Dataset, item: usize) -> String {
+    match &dataset.items[item].truth {
+        Truth::Label(label) => dataset.labels[*label].clone(),
+        Truth::Spans(spans) => {
+            let text = |s: &Span| format!("{} {} {}", s.onset, s.offset, dataset.labels[s.label]);
+            spans.iter().map(text).collect::<Vec<_>>().join("\t")
+        }
+    }
 }
 
 fn find_twins(dataset: &Dataset, hashes: &[(Part, usize, String)]) -> Vec<String> {
@@ -58,7 +69,7 @@ fn find_twins(dataset: &Dataset, hashes: &[(Part, usize, String)]) -> Vec<String
         if first_part != part {
             leaks.push((j, i));
         }
-        if dataset.items[i].label != dataset.items[j].label {
+        if said_of(dataset, i) != said_of(dataset, j) {
             contradictions.push((j, i));
         }
     }
@@ -109,10 +120,10 @@ mod tests {
             .map(|&(name, content, label)| {
                 let path = root.path().join(name);
                 std::fs::write(&path, content).unwrap();
-                Item { path, label, part: None, group: None, line: None }
+                Item { path, truth: Truth::Label(label), part: None, group: None, line: None, label_file: None }
             })
             .collect();
-        (root, Dataset { labels: vec!["cat".into(), "dog".into()], items, messages: vec![] })
+        (root, Dataset { labels: vec!["cat".into(), "dog".into()], has_background: false, items, messages: vec![] })
     }
 
     #[test]

@@ -1,64 +1,44 @@
 //! Reads a manifest: a CSV file with one row a clip.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::DataConfig;
-use super::config_file::suggestion;
 use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
 use crate::error::{Position, some_of};
 use crate::files::{check_utf8, read_text};
+use crate::table::{Table, column};
 use crate::{Error, ErrorKind, Result};
 
 /// Largest manifest that is read, in bytes.
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 30;
-/// Most columns of a manifest.
-pub const MAX_COLUMNS: usize = 1024;
 
 /// Finds the clips that the manifest lists, in its order. Fields are separated by commas; by tabs or semicolons
-/// where the first line has no comma.
-pub(super) fn read(path: &Path, config: &DataConfig) -> Result<(Vec<Clip>, Vec<String>)> {
+/// where the first line has no comma. Where they are not `labelled`, their labels are empty.
+pub(super) fn read(path: &Path, config: &DataConfig, labelled: bool) -> Result<(Vec<Clip>, Vec<String>)> {
     check_utf8(path)?;
     let due = "a manifest is due (one with a folder for each label goes without --manifest)";
     let text = read_text(path, due, MAX_MANIFEST_BYTES, ErrorKind::Dataset)?;
-    parse(&text, path.parent().unwrap_or(Path::new("")), config).map_err(|e| e.with_path(path))
+    parse(&text, path.parent().unwrap_or(Path::new("")), config, labelled).map_err(|e| e.with_path(path))
 }
 
-fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, Vec<String>)> {
+fn parse(text: &str, folder: &Path, config: &DataConfig, labelled: bool) -> Result<(Vec<Clip>, Vec<String>)> {
     let mut messages = Vec::new();
-    let delimiter = delimiter(text);
-    if delimiter != b',' {
-        let name = if delimiter == b'\t' { "tabs" } else { "semicolons" };
+    let mut table = Table::new(text)?;
+    if let Some(name) = table.unusual_delimiter() {
         messages.push(format!("the manifest's fields are separated by {name}"));
     }
-    check_quotes(text, delimiter)?;
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .trim(csv::Trim::All)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let header: Vec<String> =
-        reader.headers().map_err(|e| csv_error(&e))?.iter().map(str::to_string).collect();
-    let columns = Columns::find(&header, config)?;
+    let header = table.header.clone();
+    let columns = Columns::find(&header, config, labelled)?;
     if let Some(message) = columns.ignored(&header) {
         messages.push(message);
     }
-    let mut lines = Lines::new(text);
     let mut clips: Vec<Clip> = Vec::new();
     let mut rows = 0;
     // Rows with a field of several lines: how many, and the line of the first.
     let mut broken = (0, 0);
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(|e| csv_error(&e))? {
-        let line = lines.at(record.position().map_or(0, |p| p.byte()));
+    while let Some((line, record)) = table.next_row()? {
         let at = |message: String| Error::new(ErrorKind::Dataset, message).at(Position::Line(line));
-        if record.len() != header.len() {
-            return Err(at(format!(
-                "the row has {} fields, the first line has {}; quote a field that holds the separator",
-                record.len(),
-                header.len()
-            )));
-        }
         rows += 1;
         if rows > MAX_ITEMS {
             return Err(Error::new(
@@ -77,8 +57,10 @@ fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, V
         if name.is_empty() {
             return Err(at(format!("\"{}\" is empty; fill it in or remove the row", config.path_column)));
         }
-        let label = field(columns.label).to_string();
-        check_label(&label, Some(line))?;
+        let label = columns.label.map(field).unwrap_or_default().to_string();
+        if columns.label.is_some() {
+            check_label(&label, Some(line))?;
+        }
         let part = match columns.split.map(field) {
             None => None,
             Some(value) => Some(Part::from_name(value).ok_or_else(|| {
@@ -119,90 +101,11 @@ fn parse(text: &str, folder: &Path, config: &DataConfig) -> Result<(Vec<Clip>, V
     Ok((clips, messages))
 }
 
-/// What separates the fields of the first line.
-fn delimiter(text: &str) -> u8 {
-    let header = text.lines().next().unwrap_or_default();
-    [b',', b'\t', b';'].into_iter().find(|d| header.as_bytes().contains(d)).unwrap_or(b',')
-}
-
-/// The csv crate takes quotes that do not match as they come: then one field swallows the rows behind it.
-fn check_quotes(text: &str, delimiter: u8) -> Result<()> {
-    /// Where in a field a byte stands.
-    enum At {
-        Start,
-        Plain,
-        Quoted,
-        /// Behind a quote in a quoted field, which ends it unless a second one follows.
-        Quote,
-    }
-    let mut at = At::Start;
-    let (mut line, mut opened) = (1, 1);
-    for byte in text.bytes() {
-        at = match (at, byte) {
-            (At::Start, b'"') => {
-                opened = line;
-                At::Quoted
-            }
-            (At::Quoted, b'"') => At::Quote,
-            (At::Quote, b'"') | (At::Quoted, _) => At::Quoted,
-            (_, b'\n' | b'\r') => At::Start,
-            (_, byte) if byte == delimiter => At::Start,
-            (At::Quote, b' ') => At::Quote,
-            (At::Quote, _) => {
-                let message = if line == opened {
-                    "text follows the quote that ends a field; write a quote inside a field twice (\"\")"
-                        .to_string()
-                } else {
-                    format!(
-                        "the quote that ends the field begun in line {opened} has text behind it; is one out of place?"
-                    )
-                };
-                return Err(wrong(message).at(Position::Line(line)));
-            }
-            (At::Start | At::Plain, _) => At::Plain,
-        };
-        line += u64::from(byte == b'\n');
-    }
-    if matches!(at, At::Quoted) {
-        let message = "the quote that begins a field here has no end; remove it, or write it twice (\"\") inside quotes";
-        return Err(wrong(message.to_string()).at(Position::Line(opened)));
-    }
-    Ok(())
-}
-
-fn csv_error(error: &csv::Error) -> Error {
-    Error::new(ErrorKind::Dataset, format!("is not a readable CSV file: {error}"))
-}
-
-/// Line numbers of byte offsets that only grow. (The csv crate counts records, not lines, after blank lines and
-/// quoted line breaks.)
-struct Lines<'a> {
-    text: &'a [u8],
-    offset: usize,
-    line: u64,
-}
-
-impl<'a> Lines<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text: text.as_bytes(), offset: 0, line: 1 }
-    }
-
-    fn at(&mut self, byte: u64) -> u64 {
-        let byte = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
-        // A record begins after the line breaks that end the one before.
-        let rest = &self.text[byte..];
-        let byte = byte + rest.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
-        let passed = self.text.get(self.offset..byte).unwrap_or_default();
-        self.line += passed.iter().filter(|&&b| b == b'\n').count() as u64;
-        self.offset = self.offset.max(byte);
-        self.line
-    }
-}
-
 /// Where each thing stands in a row.
 struct Columns {
     path: usize,
-    label: usize,
+    /// `None` where labels come from elsewhere.
+    label: Option<usize>,
     split: Option<usize>,
     group: Option<usize>,
     filters: Vec<Filter>,
@@ -216,32 +119,9 @@ struct Filter {
 }
 
 impl Columns {
-    fn find(header: &[String], config: &DataConfig) -> Result<Self> {
-        if header.len() > MAX_COLUMNS {
-            let message = format!("has {} columns; at most {MAX_COLUMNS} are allowed", header.len());
-            return Err(Error::new(ErrorKind::Limit, message).at(Position::Line(1)));
-        }
-        let mut seen = HashSet::new();
-        if let Some((k, name)) =
-            header.iter().enumerate().find(|(_, name)| !name.is_empty() && !seen.insert(name.as_str()))
-        {
-            return Err(wrong(format!(
-                "column {} is called \"{name}\" as an earlier one is; rename it",
-                k + 1
-            )));
-        }
+    fn find(header: &[String], config: &DataConfig, labelled: bool) -> Result<Self> {
         let find = |name: &str| header.iter().position(|h| h == name);
-        let due = |name: &str, setting: &str| {
-            find(name).ok_or_else(|| {
-                let names: Vec<&str> = header.iter().map(String::as_str).collect();
-                let near = suggestion(name, &names);
-                let near = if near.starts_with("did") { format!("; {near}") } else { String::new() };
-                wrong(format!(
-                    "has no column \"{name}\"; its columns are {}: name one with --{setting}{near}",
-                    some_of(&names)
-                ))
-            })
-        };
+        let due = |name: &str, setting: &str| column(header, name, setting);
         // The usual names are used where they are there; a name that was asked for must be there.
         let optional = |name: &str, usual: &str, setting: &str| match name {
             "" => Ok(None),
@@ -264,7 +144,10 @@ impl Columns {
         };
         Ok(Self {
             path: due(&config.path_column, "path-column")?,
-            label: due(&config.label_column, "label-column")?,
+            label: match labelled {
+                true => Some(due(&config.label_column, "label-column")?),
+                false => None,
+            },
             split: optional(&config.split_column, "split", "split-column")?,
             group: optional(&config.group_column, "group", "group-column")?,
             filters: config.filters.iter().map(filter).collect::<Result<_>>()?,
@@ -275,7 +158,7 @@ impl Columns {
     fn ignored(&self, header: &[String]) -> Option<String> {
         let used = |k: usize| {
             k == self.path
-                || k == self.label
+                || Some(k) == self.label
                 || Some(k) == self.split
                 || Some(k) == self.group
                 || self.filters.iter().any(|f| f.column == k)
@@ -357,7 +240,7 @@ mod tests {
         let items: Vec<_> = data
             .items
             .iter()
-            .map(|i| (i.label, i.part.unwrap(), i.group.as_deref(), i.line.unwrap()))
+            .map(|i| (i.labels()[0], i.part.unwrap(), i.group.as_deref(), i.line.unwrap()))
             .collect();
         assert_eq!(
             items,

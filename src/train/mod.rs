@@ -14,6 +14,8 @@ mod manifest;
 mod optimizer;
 mod random;
 pub mod split;
+mod targets;
+pub mod timed;
 pub mod trainer;
 
 use std::path::Path;
@@ -21,12 +23,12 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{Evaluation, Failure};
+use crate::evaluate::{Failure, Measured};
 use crate::model::Model;
 
 pub use augment::AugmentConfig;
-pub use config::{DataConfig, TrainConfig, TrainingConfig};
-pub use dataset::{Dataset, Item, Part};
+pub use config::{DataConfig, LabelsConfig, TrainConfig, TrainingConfig, Unmarked};
+pub use dataset::{Dataset, Item, Part, Span, Truth};
 pub use split::Parts;
 pub use trainer::train;
 
@@ -53,7 +55,7 @@ pub enum Event {
         epochs: usize,
         /// Mean cross-entropy over the training part, in nats.
         train_loss: f64,
-        /// Share of training clips that were right as they were learned, 0 to 1.
+        /// Share of training clips, or of their frames, that were right as they were learned, 0 to 1.
         train_accuracy: f64,
         /// Mean cross-entropy over the validation part; `None` where there is no such part.
         validation_loss: Option<f64>,
@@ -84,9 +86,9 @@ pub struct Outcome {
     /// The best epoch's weights.
     pub model: Model,
     /// The best epoch on the validation part; `None` where there is no such part.
-    pub validation: Option<Evaluation>,
+    pub validation: Option<Measured>,
     /// The best epoch on the test part, which is read once, at the end; `None` where there is no such part.
-    pub test: Option<Evaluation>,
+    pub test: Option<Measured>,
     /// Epoch that was kept, counted from 1.
     pub best_epoch: usize,
     /// Epochs that were run.
@@ -109,9 +111,9 @@ pub struct Report {
     pub data: ReportData,
     pub training: ReportTraining,
     /// The kept epoch on the validation part.
-    pub validation: Option<Evaluation>,
+    pub validation: Option<Measured>,
     /// The kept epoch on the test part, which was read once, at the end.
-    pub test: Option<Evaluation>,
+    pub test: Option<Measured>,
     pub warnings: Vec<String>,
     /// Training and validation clips that could not be read and were left out.
     pub failures: Vec<Failure>,

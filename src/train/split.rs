@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{DataConfig, Dataset, Part};
+use super::{DataConfig, Dataset, Part, Truth};
 use crate::error::Position;
 use crate::{Error, ErrorKind, Result};
 
@@ -36,7 +36,8 @@ pub fn split(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts>
 }
 
 fn deal(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
-    if dataset.labels.len() < 2 {
+    let is_timed = dataset.items.iter().any(|item| matches!(item.truth, Truth::Spans(_)));
+    if dataset.labels.len() < 2 && !is_timed {
         let message = format!(
             "all clips have the label \"{}\"; at least two labels are due",
             dataset.labels.first().map_or("", String::as_str)
@@ -61,11 +62,9 @@ fn deal(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
     if parts.validation.is_empty() {
         parts.set_aside(dataset, Part::Validation, config.validation_fraction, &mut rng);
     }
-    let counts = dataset.count_labels(parts.train.iter().copied());
-    if let Some(k) = counts.iter().position(|&n| n == 0) {
+    if let Some(label) = dataset.unheard_label(parts.train.iter().copied()) {
         let message = format!(
-            "no training clip has the label \"{}\"; it could not be learned: move some there, or leave the label out",
-            dataset.labels[k]
+            "no training clip has the label \"{label}\"; it could not be learned: move some there, or leave the label out"
         );
         return Err(Error::new(ErrorKind::Dataset, message));
     }
@@ -100,7 +99,9 @@ impl Parts {
         let name = part.name();
         let total = self.train.len();
         let grouped = self.train.iter().any(|&i| dataset.items[i].group.is_some());
-        let mut chosen = if grouped {
+        // A clip with several labels is a group of its own.
+        let several = self.train.iter().any(|&i| matches!(dataset.items[i].truth, Truth::Spans(_)));
+        let mut chosen = if grouped || several {
             by_group(dataset, &self.train, fraction, rng)
         } else {
             by_label(dataset, &self.train, fraction, rng)
@@ -126,7 +127,7 @@ impl Parts {
 fn by_label(dataset: &Dataset, pool: &[usize], fraction: f64, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut clips = vec![Vec::new(); dataset.labels.len()];
     for &i in pool {
-        clips[dataset.items[i].label].push(i);
+        dataset.items[i].labels().into_iter().for_each(|label| clips[label].push(i));
     }
     clips.iter_mut().for_each(|clips| clips.shuffle(rng));
     let quota = |k: usize| clips[k].len() as f64 * fraction;
@@ -190,7 +191,7 @@ fn by_group(dataset: &Dataset, pool: &[usize], fraction: f64, rng: &mut ChaCha8R
 
 /// How many clips of each label, for the labels that occur.
 fn label_counts(dataset: &Dataset, clips: &[usize]) -> Vec<(usize, usize)> {
-    let mut labels: Vec<usize> = clips.iter().map(|&i| dataset.items[i].label).collect();
+    let mut labels: Vec<usize> = clips.iter().flat_map(|&i| dataset.items[i].labels()).collect();
     labels.sort_unstable();
     labels.chunk_by(|a, b| a == b).map(|same| (same[0], same.len())).collect()
 }
@@ -251,14 +252,16 @@ mod tests {
             .enumerate()
             .map(|(i, (label, part, group))| Item {
                 path: format!("{i}.wav").into(),
-                label,
+                truth: Truth::Label(label),
                 part,
                 group,
                 line: Some(i as u64 + 2),
+                label_file: None,
             })
             .collect();
-        let labels = 1 + items.iter().map(|i| i.label).max().unwrap();
-        Dataset { labels: (0..labels).map(|k| k.to_string()).collect(), items, messages: vec![] }
+        let labels = 1 + items.iter().flat_map(Item::labels).max().unwrap();
+        let labels = (0..labels).map(|k| k.to_string()).collect();
+        Dataset { labels, has_background: false, items, messages: vec![] }
     }
 
     fn fractions(validation_fraction: f64, test_fraction: f64) -> DataConfig {

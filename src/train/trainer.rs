@@ -10,18 +10,20 @@ use candle_core::{D, Device, Tensor, Var};
 use candle_nn::ops::log_softmax;
 use rayon::prelude::*;
 
-use super::batching::{self, Example};
+use super::batching::{self, Example, Target};
 use super::fingerprint::fingerprint;
 use super::optimizer::Optimizer;
 use super::random::{Use, stream};
 use super::split::{Parts, split};
-use super::{Dataset, Event, Item, Outcome, StopReason, TrainConfig};
-use crate::evaluate::{Failure, evaluate_files};
+use super::targets::{Targeter, TimeMap};
+use super::{Dataset, Event, Item, Outcome, StopReason, TrainConfig, Truth};
+use crate::decide::{Decisions, Exclusive, Onsets, Rule, Thresholds};
+use crate::evaluate::{DEFAULT_COLLAR, Failure, Measured, evaluate_files, evaluate_recordings};
 use crate::features::{Extractor, Features, Normalization, Normalize, Statistics};
 use crate::media::{AudioOptions, load_audio};
 use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task, check_label};
 use crate::nn::{Network, OutputKind, Weights};
-use crate::pipeline::Classifier;
+use crate::pipeline::{Classifier, Tagger};
 use crate::signal::Signal;
 use crate::{Error, ErrorKind, Result, TOOL};
 
@@ -53,7 +55,13 @@ pub fn train(
     let start = Instant::now();
     config.validate()?;
     check_label(name)?;
-    let dataset = Dataset::load(&config.data)?;
+    let mut config = config.clone();
+    config.network = config.resolved_network();
+    let config = &config;
+    let dataset = match config.task() {
+        Task::Classify => Dataset::load(&config.data)?,
+        Task::Tag => Dataset::load_timed(&config.data, &config.labels)?,
+    };
     let mut parts = split(&dataset, &config.data, config.training.seed)?;
     for message in dataset.messages.iter().chain(&parts.messages) {
         on_event(Event::Message(message.clone()));
@@ -65,31 +73,29 @@ pub fn train(
 
     let training = load_part(&dataset, &mut parts.train, "training", config, on_event, stop)?;
     let validation = load_part(&dataset, &mut parts.validation, "validation", config, on_event, stop)?;
-    let counts = dataset.count_labels(parts.train.iter().copied());
-    if let Some(label) = counts.iter().position(|&count| count == 0) {
-        let message = format!(
-            "no clip of label `{}` in the training part could be read; the warnings say why",
-            dataset.labels[label]
-        );
+    if let Some(label) = dataset.unheard_label(parts.train.iter().copied()) {
+        let message =
+            format!("no clip of label `{label}` in the training part could be read; the warnings say why");
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     let fingerprint = fingerprint(&dataset, &parts)?;
     fingerprint.warnings.into_iter().for_each(|warning| on_event(Event::Warning(warning)));
     on_event(Event::Loaded {
-        clips: training.len() + validation.len(),
+        clips: parts.train.len() + parts.validation.len(),
         seconds: training.iter().chain(&validation).map(|clip| clip.signal.duration()).sum(),
     });
 
-    let learner = Learner::new(config, &dataset.labels, &training)?;
+    let learner = Learner::new(config, &dataset, &training)?;
     let learned = learner.learn(&training, &learner.examples(&validation)?, on_event, stop, start)?;
 
     let mut header = ModelHeader {
         format_version: FORMAT_VERSION,
         name: name.to_string(),
-        task: Task::Classify,
+        task: config.task(),
         labels: dataset.labels.clone(),
         features: config.features.clone(),
         network: config.network.clone(),
+        decisions: usual_decisions(config, &dataset),
         provenance: Provenance {
             tool: TOOL.to_string(),
             data_sha256: fingerprint.sha256,
@@ -104,25 +110,22 @@ pub fn train(
     let precision = config.training.precision;
     let model =
         Model::new(header.clone(), learner.normalization.clone(), learned.weights.clone(), precision)?;
-    let classifier = Classifier::new(model)?;
     let mut evaluate = |part: &str, indices: &[usize]| {
-        let clips: Vec<_> =
-            indices.iter().map(|&i| (&*dataset.items[i].path, dataset.items[i].label)).collect();
         // Whoever stopped it wants the model now.
-        if clips.is_empty() || learned.stop_reason == StopReason::Interrupted {
+        if indices.is_empty() || learned.stop_reason == StopReason::Interrupted {
             return None;
         }
-        on_event(Event::Message(format!("evaluating on the {part} part: {} clips", clips.len())));
+        on_event(Event::Message(format!("evaluating on the {part} part: {} clips", indices.len())));
         // What has been learned is not thrown away over files that cannot be read.
-        evaluate_files(&classifier, &clips, &AudioOptions::default(), &|_| {})
+        evaluate_items(&model, &dataset, indices)
             .map_err(|error| on_event(Event::Warning(format!("the {part} part was not evaluated: {error}"))))
             .ok()
     };
     let validation = evaluate("validation", &parts.validation);
     let test = evaluate("test", &parts.test);
     for (part, evaluation) in [("validation", &validation), ("test", &test)] {
-        if let Some(evaluation) = evaluation {
-            header.provenance.metrics.insert(format!("{part}_accuracy"), evaluation.accuracy);
+        for (name, value) in evaluation.iter().flat_map(Measured::metrics) {
+            header.provenance.metrics.insert(format!("{part}_{name}"), value);
         }
     }
     let model = Model::new(header, learner.normalization, learned.weights, precision)?;
@@ -137,12 +140,57 @@ pub fn train(
     })
 }
 
-/// A labelled clip in memory.
+fn evaluate_items(model: &Model, dataset: &Dataset, indices: &[usize]) -> Result<Measured> {
+    let items: Vec<&Item> = indices.iter().map(|&i| &dataset.items[i]).collect();
+    let options = AudioOptions::default();
+    match model.header().task {
+        Task::Classify => {
+            let clips: Vec<_> = items.iter().map(|item| (&*item.path, item.labels()[0])).collect();
+            let classifier = Classifier::new(model.clone())?;
+            evaluate_files(&classifier, &clips, &options, &|_| {}).map(Measured::Clips)
+        }
+        Task::Tag => {
+            let recordings = items.iter().map(|item| item.reference(&dataset.labels)).collect::<Vec<_>>();
+            let tagger = Tagger::new(model.clone())?;
+            evaluate_recordings(&tagger, &recordings, &options, DEFAULT_COLLAR, &|_| {}).map(Measured::Frames)
+        }
+    }
+}
+
+/// How scores become events where nobody has tuned it.
+fn usual_decisions(config: &TrainConfig, dataset: &Dataset) -> Option<Decisions> {
+    let num_labels = dataset.labels.len();
+    let mut spans = dataset.items.iter().flat_map(Item::spans).peekable();
+    let only_onsets = spans.peek().is_some() && spans.all(|span| span.onset == span.offset);
+    let rule = match config.task() {
+        Task::Classify => return None,
+        Task::Tag if config.labels.exclusive => Rule::Exclusive(Exclusive {
+            background: dataset.has_background.then_some(0),
+            majority: false,
+            min_length: 1,
+            transition: None,
+        }),
+        Task::Tag if only_onsets => Rule::Onsets(Onsets { threshold: vec![0.5; num_labels], distance: 2 }),
+        Task::Tag => Rule::Thresholds(Thresholds {
+            high: vec![0.5; num_labels],
+            low: 1.0,
+            median: 1,
+            max_gap: 0,
+            min_length: 1,
+        }),
+    };
+    Some(Decisions { temperature: 1.0, rule })
+}
+
+/// A labelled clip in memory: a recording, or a piece of one.
 struct Clip {
     signal: Signal,
-    label: usize,
-    /// Its place in the data set, which names its random numbers.
+    /// Its place in the data set.
     index: usize,
+    /// Where it begins in its recording, in samples.
+    start: usize,
+    /// Names its random numbers.
+    id: usize,
 }
 
 /// What the loop ends with.
@@ -165,6 +213,7 @@ fn load_part(
 ) -> Result<Vec<Clip>> {
     let total = indices.len();
     let mut clips: Vec<Clip> = Vec::with_capacity(total);
+    let mut read = Vec::with_capacity(total);
     let (mut samples, mut done) = (0, 0);
     for chunk in indices.chunks(FILES_AT_ONCE) {
         let loaded: Vec<_> =
@@ -177,7 +226,12 @@ fn load_part(
                     warnings
                         .into_iter()
                         .for_each(|warning| on_event(Event::Warning(format!("{path}: {warning}"))));
-                    clips.push(Clip { signal, label: dataset.items[index].label, index });
+                    dataset.items[index].check_spans(signal.duration())?;
+                    read.push(index);
+                    match config.task() {
+                        Task::Classify => clips.push(Clip { signal, index, start: 0, id: index }),
+                        Task::Tag => cut(signal, index, config.labels.window, &mut clips),
+                    }
                 }
                 Err(error) => {
                     on_event(Event::LeftOut(Failure::new(&dataset.items[index].path, &error)));
@@ -201,15 +255,33 @@ fn load_part(
         let message = format!("none of the {total} {part} clips could be read; the warnings say why");
         return Err(Error::new(ErrorKind::Dataset, message));
     }
-    *indices = clips.iter().map(|clip| clip.index).collect();
+    *indices = read;
     Ok(clips)
+}
+
+/// Pieces of about `window` seconds; a rest of less than half of that stays with the piece before.
+fn cut(signal: Signal, index: usize, window: f64, clips: &mut Vec<Clip>) {
+    let (rate, total) = (signal.sample_rate, signal.samples.len());
+    let length = (window * f64::from(rate)).round() as usize;
+    let pieces = if length == 0 { 1 } else { ((total + length / 2) / length).max(1) };
+    for piece in 0..pieces {
+        let start = piece * length;
+        let end = if piece + 1 == pieces { total } else { start + length };
+        let samples = signal.samples[start..end].to_vec();
+        clips.push(Clip { signal: Signal { samples, sample_rate: rate }, index, start, id: clips.len() });
+    }
 }
 
 fn load_clip(item: &Item, config: &TrainConfig) -> Result<(Signal, Vec<String>)> {
     let options = AudioOptions { sample_rate: Some(config.features.sample_rate), ..AudioOptions::default() };
     let audio = load_audio(&item.path, &options)?;
     let augment = &config.augment;
-    let samples = audio.signal.samples.len();
+    let mut samples = audio.signal.samples.len();
+    if config.task() == Task::Tag && config.labels.window > 0.0 {
+        // The longest piece is longer by half.
+        let rate = f64::from(audio.signal.sample_rate);
+        samples = samples.min((1.5 * config.labels.window * rate).ceil() as usize);
+    }
     let (shortest, longest) = augment.length_range(samples, audio.signal.sample_rate);
     if config.features.num_frames(shortest) == 0 {
         let message =
@@ -220,9 +292,10 @@ fn load_clip(item: &Item, config: &TrainConfig) -> Result<(Signal, Vec<String>)>
     let most = MAX_CLIP_BYTES / bytes_per_frame(config);
     if frames > most {
         let message = format!(
-            "is too long to be learned from in one piece: {:.0} s, where {:.0} s fit into memory; cut it into parts",
-            audio.signal.duration(),
-            audio.signal.duration() * most as f64 / frames as f64
+            "is too long to be learned from in one piece: {:.0} s, where {:.0} s fit into memory; {}",
+            samples as f64 / f64::from(audio.signal.sample_rate),
+            samples as f64 / f64::from(audio.signal.sample_rate) * most as f64 / frames as f64,
+            if config.task() == Task::Tag { "set a shorter window" } else { "cut it into parts" }
         );
         return Err(Error::new(ErrorKind::Limit, message).with_path(&item.path));
     }
@@ -236,7 +309,8 @@ fn bytes_per_frame(config: &TrainConfig) -> usize {
 /// Where the data lies on this machine is nobody's business, and the same training gives the same model anywhere.
 fn without_folders(config: &TrainConfig) -> TrainConfig {
     let mut config = config.clone();
-    for path in [&mut config.data.directory, &mut config.data.manifest].into_iter().flatten() {
+    let data = [&mut config.data.directory, &mut config.data.manifest];
+    for path in data.into_iter().chain([&mut config.labels.source]).flatten() {
         *path = path.file_name().map(PathBuf::from).unwrap_or_default();
     }
     config
@@ -256,7 +330,8 @@ fn stopped_too_early() -> Error {
 /// The network in training and all that turns clips into what it learns from.
 struct Learner<'a> {
     config: &'a TrainConfig,
-    labels: &'a [String],
+    dataset: &'a Dataset,
+    targeter: Targeter,
     extractor: Extractor,
     normalization: Option<Normalization>,
     vars: BTreeMap<String, Var>,
@@ -264,14 +339,15 @@ struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    fn new(config: &'a TrainConfig, labels: &'a [String], training: &[Clip]) -> Result<Self> {
+    fn new(config: &'a TrainConfig, dataset: &'a Dataset, training: &[Clip]) -> Result<Self> {
         let extractor = Extractor::new(&config.features)?;
-        let (dim, classes) = (config.features.num_features(), labels.len());
+        let (dim, classes) = (config.features.num_features(), dataset.labels.len());
+        let targeter = Targeter::new(&config.labels, classes, dataset.has_background);
         let vars = Network::init(&config.network, dim, classes, config.training.seed)?;
         // They share their storage with `vars`: as those learn, so does the network.
         let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
         let network = Network::new(&config.network, dim, classes, &weights)?;
-        let mut learner = Self { config, labels, extractor, normalization: None, vars, network };
+        let mut learner = Self { config, dataset, targeter, extractor, normalization: None, vars, network };
         if config.features.normalize == Normalize::Training {
             learner.normalization = Some(learner.statistics(training)?);
         }
@@ -298,22 +374,41 @@ impl<'a> Learner<'a> {
 
     /// Clips as they are, analysed and normalised.
     fn examples(&self, clips: &[Clip]) -> Result<Vec<Example>> {
-        clips.par_iter().map(|clip| self.example(self.extract(&clip.signal.samples)?, clip.label)).collect()
+        let unchanged = |clip: &Clip| {
+            let features = self.extract(&clip.signal.samples)?;
+            self.example(features, clip, 1.0, 0.0)
+        };
+        clips.par_iter().map(unchanged).collect()
     }
 
-    fn example(&self, mut features: Features, label: usize) -> Result<Example> {
+    /// `features` of a clip whose times were multiplied by `stretch` and moved by `delay` samples, in this order.
+    fn example(&self, mut features: Features, clip: &Clip, stretch: f64, delay: f64) -> Result<Example> {
         self.config.features.normalize.apply(self.normalization.as_ref(), &mut features);
-        Ok(Example { features, label })
+        let target = match &self.dataset.items[clip.index].truth {
+            Truth::Label(label) => Target::Clip(*label),
+            Truth::Spans(spans) => {
+                let hop = self.config.features.hop_length as f64;
+                let map = TimeMap {
+                    frames_per_second: f64::from(clip.signal.sample_rate) * stretch / hop,
+                    shift: (delay - clip.start as f64 * stretch) / hop,
+                };
+                Target::Frames(self.targeter.targets(spans, features.frames, map))
+            }
+        };
+        Ok(Example { features, target })
     }
 
     /// A training clip, changed as it is in `epoch`.
     fn augmented(&self, clip: &Clip, epoch: usize) -> Result<Example> {
         let augment = &self.config.augment;
-        let purpose = Use::Augment { epoch: epoch as u32, clip: clip.index as u32 };
+        let purpose = Use::Augment { epoch: epoch as u32, clip: clip.id as u32 };
         let mut rng = stream(self.config.training.seed, purpose);
-        let samples = augment.signal(&clip.signal.samples, clip.signal.sample_rate, &mut rng)?;
-        let features = augment.features(self.extract(&samples)?, &self.config.features, &mut rng);
-        self.example(features, clip.label)
+        let changed = augment.signal(&clip.signal.samples, clip.signal.sample_rate, &mut rng)?;
+        let extracted = self.extract(&changed.samples)?;
+        let frames = extracted.frames as f64;
+        let features = augment.features(extracted, &self.config.features, &mut rng);
+        let stretch = features.frames as f64 / frames;
+        self.example(features, clip, stretch / changed.speed, changed.silence as f64 * stretch)
     }
 
     /// All epochs, or as many as patience and the person allow.
@@ -350,7 +445,7 @@ impl<'a> Learner<'a> {
                 for batch in batching::batches(&pool, settings.batch_size, &mut rng) {
                     let (gradients, loss, correct) = self.gradients(&batch, optimizer.steps())?;
                     optimizer.step(gradients)?;
-                    progress.add(loss, correct, batch.len());
+                    progress.add(loss, correct, weight(&batch));
                     if !loss.is_finite() {
                         let message = format!("the loss is {loss} in epoch {epoch}; lower the learning rate");
                         return Err(Error::new(ErrorKind::Training, message));
@@ -380,7 +475,7 @@ impl<'a> Learner<'a> {
                 epoch,
                 epochs: settings.epochs,
                 train_loss: progress.loss(),
-                train_accuracy: progress.correct as f64 / progress.clips as f64,
+                train_accuracy: progress.correct / progress.weight,
                 validation_loss: loss,
                 validation_accuracy: validated.map(|(_, accuracy)| accuracy),
                 best: better,
@@ -404,9 +499,10 @@ impl<'a> Learner<'a> {
     }
 
     /// Gradients of each shard, the mean loss of the batch, and the clips that were right.
-    fn gradients(&self, batch: &[&Example], step: usize) -> Result<(Vec<GradStore>, f64, usize)> {
+    fn gradients(&self, batch: &[&Example], step: usize) -> Result<(Vec<GradStore>, f64, f64)> {
+        let total = weight(batch);
         let frames = batch.iter().map(|example| example.features.frames);
-        let shards: Vec<(GradStore, f64, usize)> =
+        let shards: Vec<(GradStore, f64, f64)> =
             batching::shards(frames, SHARD_BYTES / bytes_per_frame(self.config))
                 .into_par_iter()
                 .enumerate()
@@ -417,8 +513,8 @@ impl<'a> Learner<'a> {
                     let (x, lengths) = batching::pad(examples)?;
                     let logits = self.network.forward(&x, &lengths, Some(&mut rng))?;
                     let loss = (self.loss(&logits, examples, self.config.training.label_smoothing)?
-                        / batch.len() as f64)?;
-                    let correct = count_correct(&logits, examples)?;
+                        / total.max(1.0))?;
+                    let correct = count_correct(&logits, examples, self.config.network.output)?;
                     Ok((loss.backward()?, f64::from(loss.to_scalar::<f32>()?), correct))
                 })
                 .collect::<Result<_>>()?;
@@ -427,24 +523,42 @@ impl<'a> Learner<'a> {
         Ok((shards.into_iter().map(|(gradients, _, _)| gradients).collect(), loss, correct))
     }
 
-    /// Summed over the clips: cross-entropy for softmax, binary cross-entropy for sigmoid, in nats.
+    /// Summed over the clips, or over their frames: cross-entropy for softmax, binary cross-entropy for sigmoid, in nats.
     fn loss(&self, logits: &Tensor, examples: &[&Example], smoothing: f64) -> Result<Tensor> {
-        let classes = self.labels.len();
+        let classes = self.dataset.labels.len();
         let off = (smoothing / classes as f64) as f32;
         let on = (1.0 - smoothing) as f32 + off;
-        let mut target = vec![off; examples.len() * classes];
-        for (row, example) in target.chunks_exact_mut(classes).zip(examples) {
-            row[example.label] = on;
+        let rows = logits.elem_count() / examples.len();
+        let mut target = vec![off; logits.elem_count()];
+        let mut weights = vec![0f32; logits.elem_count() / classes];
+        let each = target.chunks_exact_mut(rows).zip(weights.chunks_exact_mut(rows / classes));
+        for ((target, weights), example) in each.zip(examples) {
+            match &example.target {
+                Target::Clip(label) => {
+                    target[*label] = on;
+                    weights[0] = 1.0;
+                }
+                Target::Frames(truth) => {
+                    weights[..truth.weights.len()].copy_from_slice(&truth.weights);
+                    for (target, value) in target.iter_mut().zip(&truth.values) {
+                        *target += value * (on - off);
+                    }
+                }
+            }
         }
-        let target = Tensor::from_vec(target, (examples.len(), classes), &Device::Cpu)?;
-        Ok(match self.config.network.output {
-            OutputKind::Softmax => (log_softmax(logits, D::Minus1)? * target)?.sum_all()?.neg()?,
+        let target = Tensor::from_vec(target, logits.shape(), &Device::Cpu)?;
+        let mut shape = logits.dims().to_vec();
+        shape[logits.rank() - 1] = 1;
+        let weights = Tensor::from_vec(weights, shape, &Device::Cpu)?;
+        let each = match self.config.network.output {
+            OutputKind::Softmax => (log_softmax(logits, D::Minus1)? * target)?.neg()?,
             // max(x, 0) - x·t + ln(1 + e^-|x|) never overflows.
             OutputKind::Sigmoid => {
                 let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
-                ((logits.relu()? - (logits * target)?)? + tail)?.sum_all()?
+                ((logits.relu()? - (logits * target)?)? + tail)?
             }
-        })
+        };
+        Ok(each.broadcast_mul(&weights)?.sum_all()?)
     }
 
     /// Mean loss and accuracy on the validation part, if there is one.
@@ -454,25 +568,25 @@ impl<'a> Learner<'a> {
         }
         // Weights that are no variables: nothing is kept for a way back.
         let weights = self.vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
-        let classes = self.labels.len();
+        let classes = self.dataset.labels.len();
         let network =
             Network::new(&self.config.network, self.config.features.num_features(), classes, &weights)?;
         let order = batching::by_length(validation);
         let frames = order.iter().map(|&i| validation[i].features.frames);
-        let shards: Vec<(f64, usize)> = batching::shards(frames, SHARD_BYTES / bytes_per_frame(self.config))
+        let shards: Vec<(f64, f64)> = batching::shards(frames, SHARD_BYTES / bytes_per_frame(self.config))
             .into_par_iter()
             .map(|shard| {
                 let examples: Vec<&Example> = order[shard].iter().map(|&i| &validation[i]).collect();
                 let (x, lengths) = batching::pad(&examples)?;
                 let logits = network.forward(&x, &lengths, None)?;
                 let loss = self.loss(&logits, &examples, 0.0)?.to_scalar::<f32>()?;
-                Ok((f64::from(loss), count_correct(&logits, &examples)?))
+                Ok((f64::from(loss), count_correct(&logits, &examples, self.config.network.output)?))
             })
             .collect::<Result<_>>()?;
-        let clips = validation.len() as f64;
-        let loss = shards.iter().map(|(loss, _)| loss).sum::<f64>() / clips;
-        let correct: usize = shards.iter().map(|(_, correct)| correct).sum();
-        Ok(Some((loss, correct as f64 / clips)))
+        let total = validation.iter().map(Example::weight).sum::<f64>();
+        let loss = shards.iter().map(|(loss, _)| loss).sum::<f64>() / total;
+        let correct: f64 = shards.iter().map(|(_, correct)| correct).sum();
+        Ok(Some((loss, correct / total)))
     }
 
     /// The weights as they are now, in storage of their own.
@@ -490,25 +604,50 @@ fn interrupted(best: Option<(usize, f64, Weights)>, epochs: usize) -> Result<Lea
 #[derive(Default)]
 struct Progress {
     loss_sum: f64,
-    correct: usize,
-    clips: usize,
+    correct: f64,
+    weight: f64,
     batches: usize,
 }
 
 impl Progress {
-    fn add(&mut self, mean_loss: f64, correct: usize, clips: usize) {
-        self.loss_sum += mean_loss * clips as f64;
+    fn add(&mut self, mean_loss: f64, correct: f64, weight: f64) {
+        self.loss_sum += mean_loss * weight;
         self.correct += correct;
-        self.clips += clips;
+        self.weight += weight;
         self.batches += 1;
     }
 
     fn loss(&self) -> f64 {
-        self.loss_sum / self.clips as f64
+        self.loss_sum / self.weight
     }
 }
 
-fn count_correct(logits: &Tensor, examples: &[&Example]) -> Result<usize> {
-    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    Ok(predicted.iter().zip(examples).filter(|(p, e)| **p as usize == e.label).count())
+/// Clips, or frames of which something is known.
+fn weight(examples: &[&Example]) -> f64 {
+    examples.iter().map(|example| example.weight()).sum()
+}
+
+/// Clips that are right; or frames in which every label is.
+fn count_correct(logits: &Tensor, examples: &[&Example], output: OutputKind) -> Result<f64> {
+    let classes = logits.dim(D::Minus1)?;
+    let rows = logits.elem_count() / examples.len();
+    let values = logits.flatten_all()?.to_vec1::<f32>()?;
+    let best = |row: &[f32]| (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+    let mut correct = 0.0;
+    for (values, example) in values.chunks_exact(rows).zip(examples) {
+        match &example.target {
+            Target::Clip(label) => correct += f64::from(u8::from(best(values) == *label)),
+            Target::Frames(truth) => {
+                let frames = values.chunks_exact(classes).zip(truth.values.chunks_exact(classes));
+                for ((logits, truth), &weight) in frames.zip(&truth.weights) {
+                    let right = match output {
+                        OutputKind::Softmax => truth[best(logits)] == 1.0,
+                        OutputKind::Sigmoid => logits.iter().zip(truth).all(|(l, t)| (*l > 0.0) == (*t > 0.5)),
+                    };
+                    correct += f64::from(weight) * f64::from(u8::from(right));
+                }
+            }
+        }
+    }
+    Ok(correct)
 }

@@ -7,7 +7,7 @@ mod scores;
 mod segment_based;
 
 pub use event_based::{Collar, event_based};
-pub use report::{EventsReport, compare};
+pub use report::{Comparison, EventsReport, compare};
 pub use scores::{Averages, EventScores, Scores};
 pub use segment_based::segment_based;
 

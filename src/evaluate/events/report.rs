@@ -15,6 +15,13 @@ pub struct EventsReport {
     pub schema_version: u32,
     /// Name and version of the program that wrote this.
     pub tool: String,
+    #[serde(flatten)]
+    pub comparison: Comparison,
+}
+
+/// Found events beside true ones, in every way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
     /// Recordings that either list names.
     pub files: usize,
     /// Seconds that an onset or offset may be off.
@@ -32,13 +39,11 @@ pub struct EventsReport {
 }
 
 /// Compares two event lists: segments of 1 s, onsets within `collar` seconds, offsets within that or 20% of the length.
-pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> EventsReport {
+pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> Comparison {
     const SHARE_OF_LENGTH: f64 = 0.2;
     const TIME_RESOLUTION: f64 = 1.0;
     let by = |share_of_length| event_based(reference, estimated, Collar { seconds: collar, share_of_length });
-    EventsReport {
-        schema_version: crate::SCHEMA_VERSION,
-        tool: TOOL.to_string(),
+    Comparison {
         files: super::pairs(reference, estimated).count(),
         collar,
         percentage_of_length: SHARE_OF_LENGTH,
@@ -50,6 +55,12 @@ pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> E
 }
 
 impl EventsReport {
+    pub fn new(comparison: Comparison) -> Self {
+        Self { schema_version: crate::SCHEMA_VERSION, tool: TOOL.to_string(), comparison }
+    }
+}
+
+impl Comparison {
     /// For people.
     pub fn table(&self) -> String {
         let ways = [

@@ -1,4 +1,4 @@
-//! Chains the inference stages: file -> media -> features -> nn -> decide.
+//! One answer for a whole recording.
 
 use std::path::Path;
 

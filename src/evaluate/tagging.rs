@@ -1,0 +1,352 @@
+//! Tags of recordings beside what is true of them: frames, events, stretches, and how far scores can be trusted.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::calibration::Reliability;
+use super::events::{Comparison, compare};
+use super::segmentation::edit_distance;
+use super::{Failure, Segmentation, segmentation};
+use crate::decide::{FrameEvent, Rule};
+use crate::event::Event;
+use crate::labels::EventLists;
+use crate::media::AudioOptions;
+use crate::pipeline::Tagger;
+use crate::time::FrameClock;
+use crate::{Error, ErrorKind, Result};
+
+/// Seconds by which the ends of events may be off, as sed_eval has it.
+pub const DEFAULT_COLLAR: f64 = 0.2;
+
+/// A recording and what happens in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    pub path: PathBuf,
+    /// By onset; `offset` is `onset` where only that is known.
+    pub events: Vec<Event>,
+}
+
+/// What a model got right and wrong on labelled recordings. Figures are unrounded fractions, null where there is nothing
+/// to divide by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TagEvaluation {
+    pub recordings: usize,
+    pub seconds: f64,
+    pub frames: FrameScores,
+    /// Labels of frames as stretches; only where labels exclude each other.
+    pub segmentation: Option<Segmentation>,
+    /// Edit distance of the sequences of events' labels over the length of the true ones, of all recordings together
+    /// (label error rate). Unlike `segment_error_rate` it tells two events of one label that abut from one. Only where
+    /// labels exclude each other.
+    pub label_error_rate: Option<f64>,
+    pub events: Comparison,
+    /// Scores of frames beside how often they are right.
+    pub reliability: Reliability,
+    /// Files that could not be read; they count nowhere else.
+    pub failures: Vec<Failure>,
+}
+
+/// Frames and labels, each decision counted for itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FrameScores {
+    pub frames: usize,
+    /// Frames in which every label is as it should be.
+    pub accuracy: Option<f64>,
+    /// Of all labels' decisions together (micro average); the background's are no decisions.
+    pub precision: Option<f64>,
+    pub recall: Option<f64>,
+    pub f1: Option<f64>,
+    /// Mean F1 over the labels that occur, in truth or result.
+    pub macro_f1: Option<f64>,
+    pub labels: Vec<LabelFrames>,
+}
+
+/// One label's frames.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LabelFrames {
+    pub label: String,
+    pub precision: Option<f64>,
+    pub recall: Option<f64>,
+    pub f1: Option<f64>,
+    /// Frames that have it.
+    pub support: usize,
+}
+
+/// What was found in one recording.
+struct Found {
+    scores: Vec<f32>,
+    events: Vec<Event>,
+    seconds: f64,
+    num_frames: usize,
+}
+
+/// Tags every recording on all cores; `on_file` hears of each that is done, in any order. Files that cannot be read are
+/// listed and count nowhere else.
+///
+/// # Errors
+/// Where none can be read.
+pub fn evaluate_recordings(
+    tagger: &Tagger,
+    recordings: &[Reference],
+    options: &AudioOptions,
+    collar: f64,
+    on_file: &(dyn Fn(&Path) + Sync),
+) -> Result<TagEvaluation> {
+    let tag = |reference: &Reference| {
+        let mut scores = Vec::new();
+        let mut keep = |piece: &[f32]| {
+            scores.extend_from_slice(piece);
+            Ok(())
+        };
+        let tagged = tagger.tag_file(&reference.path, options, &Default::default(), &mut keep)?;
+        let seconds = tagged.audio.num_samples as f64 / f64::from(tagged.audio.sample_rate);
+        let events = tagged.events.iter().map(|event| event.event()).collect();
+        Ok(Found { scores, events, seconds, num_frames: tagged.num_frames })
+    };
+    let results: Vec<Result<Found>> = recordings
+        .par_iter()
+        .map(|reference| {
+            let found = tag(reference);
+            on_file(&reference.path);
+            found
+        })
+        .collect();
+    let (mut pairs, mut failures) = (Vec::new(), Vec::new());
+    for (reference, result) in recordings.iter().zip(results) {
+        match result {
+            Ok(found) => pairs.push((reference, found)),
+            Err(error) => failures.push(Failure::new(&reference.path, &error)),
+        }
+    }
+    if pairs.is_empty() {
+        let first = failures.first().map_or("there are none".to_string(), ToString::to_string);
+        let message = format!("none of {} recordings could be read; the first: {first}", recordings.len());
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
+    Ok(TagEvaluation { failures, ..judge(tagger, &pairs, collar) })
+}
+
+fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEvaluation {
+    let labels = &tagger.model().header().labels;
+    let exclusive = match tagger.rule() {
+        Rule::Exclusive(rule) => Some(rule.background),
+        _ => None,
+    };
+    let background = exclusive.flatten();
+    let (mut truth_lists, mut found_lists) = (EventLists::new(), EventLists::new());
+    let mut counts = vec![Counts::default(); labels.len()];
+    let (mut frames, mut right) = (0, 0);
+    let mut stretches = Vec::new();
+    let (mut distances, mut length) = (0, 0);
+    let mut reliability = Vec::new();
+    for (reference, found) in pairs {
+        let name = reference.path.display().to_string();
+        let holds = |events: &[Event]| {
+            let events: Vec<FrameEvent> = frame_events(events, labels, tagger.clock());
+            held(&events, found.num_frames, labels.len(), background)
+        };
+        let (truth, said) = (holds(&reference.events), holds(&found.events));
+        for (truth, said) in truth.chunks_exact(labels.len()).zip(said.chunks_exact(labels.len())) {
+            frames += 1;
+            right += usize::from(truth == said);
+            counts.iter_mut().zip(truth.iter().zip(said)).for_each(|(c, (&truth, &said))| c.add(truth, said));
+        }
+        match exclusive {
+            Some(_) => {
+                let first = |holds: &[bool]| holds.iter().position(|&holds| holds).unwrap_or(0);
+                let numbers = |all: &[bool]| all.chunks_exact(labels.len()).map(first).collect::<Vec<_>>();
+                let (truth, said) = (numbers(&truth), numbers(&said));
+                reliability.extend(found.scores.chunks_exact(labels.len()).zip(&truth).map(|(row, &truth)| {
+                    let best = (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+                    (row[best], best == truth)
+                }));
+                stretches.push((truth, said));
+                distances += edit_distance(&names(&reference.events), &names(&found.events));
+                length += reference.events.len();
+            }
+            None => reliability.extend(found.scores.iter().copied().zip(truth.iter().copied())),
+        }
+        truth_lists.insert(name.clone(), reference.events.clone());
+        found_lists.insert(name, found.events.clone());
+    }
+    let each = stretches.iter().map(|(truth, said)| (truth.as_slice(), said.as_slice()));
+    TagEvaluation {
+        recordings: pairs.len(),
+        seconds: pairs.iter().map(|(_, found)| found.seconds).sum(),
+        frames: FrameScores::new(frames, right, &counts, labels, background),
+        segmentation: exclusive.map(|background| segmentation(each, background)),
+        label_error_rate: (length > 0).then(|| distances as f64 / length as f64),
+        events: compare(&truth_lists, &found_lists, collar),
+        reliability: Reliability::new(reliability),
+        failures: vec![],
+    }
+}
+
+fn names(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.label.as_str()).collect()
+}
+
+/// Events by frames: those whose middle they cover, and at least the one in which they begin.
+pub(super) fn frame_events(events: &[Event], labels: &[String], clock: FrameClock) -> Vec<FrameEvent> {
+    let middle = |seconds: f64| (clock.position(seconds) - 0.5).ceil().max(0.0) as usize;
+    let by_frames = |event: &Event| {
+        let label = labels.iter().position(|label| *label == event.label)?;
+        let (mut start, mut end) = (middle(event.onset), middle(event.offset));
+        if start >= end {
+            // A time that was made from a frame lies at its beginning, up to rounding.
+            start = (clock.position(event.onset) + 1e-6).floor() as usize;
+            end = start + 1;
+        }
+        Some(FrameEvent { label, start, end, score: 1.0, peak: 1.0 })
+    };
+    events.iter().filter_map(by_frames).collect()
+}
+
+/// `[T, K]`: which labels hold in each frame.
+pub(super) fn held(
+    events: &[FrameEvent],
+    frames: usize,
+    num_labels: usize,
+    background: Option<usize>,
+) -> Vec<bool> {
+    let mut held = vec![false; frames * num_labels];
+    for event in events {
+        for t in event.start.min(frames)..event.end.min(frames) {
+            held[t * num_labels + event.label] = true;
+        }
+    }
+    if let Some(background) = background {
+        let empty = held.chunks_exact_mut(num_labels).filter(|row| !row.contains(&true));
+        empty.for_each(|row| row[background] = true);
+    }
+    held
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    right: usize,
+    said: usize,
+    truth: usize,
+}
+
+impl Counts {
+    fn add(&mut self, truth: bool, said: bool) {
+        self.right += usize::from(truth && said);
+        self.said += usize::from(said);
+        self.truth += usize::from(truth);
+    }
+
+    fn precision(self) -> Option<f64> {
+        (self.said > 0).then(|| self.right as f64 / self.said as f64)
+    }
+
+    fn recall(self) -> Option<f64> {
+        (self.truth > 0).then(|| self.right as f64 / self.truth as f64)
+    }
+
+    fn f1(self) -> Option<f64> {
+        let both = self.said + self.truth;
+        (both > 0).then(|| 2.0 * self.right as f64 / both as f64)
+    }
+}
+
+impl FrameScores {
+    fn new(
+        frames: usize,
+        right: usize,
+        counts: &[Counts],
+        labels: &[String],
+        background: Option<usize>,
+    ) -> Self {
+        let each = || counts.iter().enumerate().filter(|(k, _)| Some(*k) != background).map(|(_, c)| *c);
+        let all = each().fold(Counts::default(), |all, c| Counts {
+            right: all.right + c.right,
+            said: all.said + c.said,
+            truth: all.truth + c.truth,
+        });
+        let f1s: Vec<f64> = each().filter_map(Counts::f1).collect();
+        let label = |(label, c): (&String, &Counts)| LabelFrames {
+            label: label.clone(),
+            precision: c.precision(),
+            recall: c.recall(),
+            f1: c.f1(),
+            support: c.truth,
+        };
+        Self {
+            frames,
+            accuracy: (frames > 0).then(|| right as f64 / frames as f64),
+            precision: all.precision(),
+            recall: all.recall(),
+            f1: all.f1(),
+            macro_f1: (!f1s.is_empty()).then(|| f1s.iter().sum::<f64>() / f1s.len() as f64),
+            labels: labels.iter().zip(counts).map(label).collect(),
+        }
+    }
+}
+
+impl TagEvaluation {
+    /// What a model file and a report keep of it, by name.
+    pub fn metrics(&self) -> Vec<(String, f64)> {
+        let figures = [
+            ("frame_accuracy", self.frames.accuracy),
+            ("frame_f1", self.frames.f1),
+            ("event_f1", self.events.event_based.overall.f_measure),
+            ("onset_f1", self.events.onset_based.overall.f_measure),
+            ("label_error_rate", self.label_error_rate),
+        ];
+        figures.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect()
+    }
+
+    /// For people.
+    pub fn table(&self) -> String {
+        let percent = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.1} %", 100.0 * v));
+        let mut text = format!(
+            "{} recordings, {:.1} s\nframes: {} right, F1 {}, macro F1 {}\n\n",
+            self.recordings,
+            self.seconds,
+            percent(self.frames.accuracy),
+            percent(self.frames.f1),
+            percent(self.frames.macro_f1)
+        );
+        let width = self.frames.labels.iter().map(|l| l.label.chars().count()).max().unwrap_or(0).clamp(5, 24);
+        text += &format!(
+            "{:width$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
+            "label", "precision", "recall", "F1", "frames", "event F1", "onset F1"
+        );
+        let class = |scores: &super::events::EventScores, label: &str| {
+            percent(scores.class_wise.get(label).and_then(|s| s.f_measure))
+        };
+        for label in &self.frames.labels {
+            text += &format!(
+                "{:width$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
+                crate::error::one_line(&label.label),
+                percent(label.precision),
+                percent(label.recall),
+                percent(label.f1),
+                label.support,
+                class(&self.events.event_based, &label.label),
+                class(&self.events.onset_based, &label.label),
+            );
+        }
+        text += "\n";
+        if let Some(s) = &self.segmentation {
+            text += &format!(
+                "stretches: edit {}, F1@10/25/50 {} / {} / {}; label error rate {}\n\n",
+                percent(s.edit_score),
+                percent(s.f1_at_10),
+                percent(s.f1_at_25),
+                percent(s.f1_at_50),
+                percent(self.label_error_rate)
+            );
+        }
+        text += &self.events.table();
+        text += &format!("\n{}", self.reliability.table());
+        for failure in &self.failures {
+            text += &format!("could not be read: {}\n", crate::error::one_line(&failure.to_string()));
+        }
+        text
+    }
+}

@@ -1,0 +1,44 @@
+//! The only arithmetic between frames and seconds.
+
+/// The frames of a recording: frame `t` stands for the time from `t · hop_length / sample_rate` to
+/// `(t + 1) · hop_length / sample_rate` seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameClock {
+    /// Samples from one frame to the next.
+    pub hop_length: usize,
+    /// In Hz.
+    pub sample_rate: u32,
+}
+
+impl FrameClock {
+    /// Seconds at which `frame` begins: the nearest `f64` to the exact fraction, so that nothing adds up to a drift.
+    pub fn seconds(self, frame: u64) -> f64 {
+        (frame as u128 * self.hop_length as u128) as f64 / f64::from(self.sample_rate)
+    }
+
+    /// Where `seconds` lies, in frames.
+    pub fn position(self, seconds: f64) -> f64 {
+        seconds * f64::from(self.sample_rate) / self.hop_length as f64
+    }
+
+    /// Frames that last about so many seconds: the nearest whole number.
+    pub fn frames(self, seconds: f64) -> usize {
+        self.position(seconds).round().max(0.0) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_do_not_drift() {
+        let clock = FrameClock { hop_length: 160, sample_rate: 16_000 };
+        assert_eq!(clock.seconds(60_670).to_string(), "606.7");
+        assert_eq!(clock.seconds(3_600_000), 36_000.0);
+        let odd = FrameClock { hop_length: 441, sample_rate: 44_100 };
+        assert!((0..100_000).all(|t| odd.seconds(t) == clock.seconds(t)));
+        assert_eq!(clock.frames(0.25), 25);
+        assert_eq!(clock.frames(clock.seconds(777)), 777);
+    }
+}
