@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use percept::decide::top_k;
 use percept::media::AudioOptions;
-use percept::model::Model;
+use percept::model::{Model, Task};
 use percept::pipeline::Classifier;
 
 fn main() -> percept::Result<()> {
     let path = PathBuf::from(std::env::args_os().nth(1).unwrap_or("assets/seven.wav".into()));
-    let model = Model::builtin("digits").expect("a model of this name is in the program")?;
+    let model = Model::builtin("digits", Task::Classify).expect("a model of this name is in the program")?;
     let classifier = Classifier::new(model)?;
 
     let result = classifier.classify_file(&path, &AudioOptions::default())?;

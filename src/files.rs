@@ -42,21 +42,12 @@ pub(crate) fn read_text(path: &Path, due: &str, limit: u64, not_text: ErrorKind)
     decode_text(read_limited(path, due, limit)?, not_text).map_err(|e| e.with_path(path))
 }
 
-/// UTF-8, or UTF-16 with its byte order mark (as Praat writes it) -> text without the mark.
+/// UTF-8 without the byte order mark.
 ///
 /// # Errors
-/// `not_text` at the line where it is neither.
+/// `not_text` at the line where it is not.
 pub(crate) fn decode_text(bytes: Vec<u8>, not_text: ErrorKind) -> Result<String> {
     let message = "is not UTF-8 text; save it as text in UTF-8";
-    let utf16 = |unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|b| unit([b[0], b[1]])).collect();
-        String::from_utf16(&units).map_err(|_| Error::new(not_text, message))
-    };
-    match bytes.get(..2) {
-        Some([0xFF, 0xFE]) => return utf16(u16::from_le_bytes),
-        Some([0xFE, 0xFF]) => return utf16(u16::from_be_bytes),
-        _ => {}
-    }
     let text = String::from_utf8(bytes).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&b| b == b'\n').count() as u64;

@@ -22,10 +22,10 @@
 //!
 //! ```
 //! use std::path::Path;
-//! use percept::{decide::top_k, media::AudioOptions, model::Model, pipeline::Classifier};
+//! use percept::{decide::top_k, media::AudioOptions, model::{Model, Task}, pipeline::Classifier};
 //!
 //! # fn main() -> percept::Result<()> {
-//! let model = Model::builtin("digits").expect("a built-in model")?; // or Model::load(path)?
+//! let model = Model::builtin("digits", Task::Classify).expect("a built-in model")?; // or Model::load(path)?
 //! let classifier = Classifier::new(model)?;
 //! let result = classifier.classify_file(Path::new("assets/seven.wav"), &AudioOptions::default())?;
 //! let best = top_k(&result.scores, &classifier.model().header().labels, 1);

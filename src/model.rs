@@ -33,9 +33,12 @@ pub const MAX_HEADER_BYTES: u64 = 16 << 20;
 /// Most memory that the network may take for one recording, in bytes.
 pub const MAX_NETWORK_BYTES: usize = 4 << 30;
 
-/// The models inside the program; the first is used where none is named.
-const BUILTIN: [(&str, &[u8]); 1] = [("digits", include_bytes!("../assets/digits.safetensors"))];
-const BUILTIN_NAMES: [&str; BUILTIN.len()] = [BUILTIN[0].0];
+/// The models inside the program, by name and task; the first name is used where none is given.
+const BUILTIN: [(&str, Task, &[u8]); 2] = [
+    ("digits", Task::Classify, include_bytes!("../assets/digits.safetensors")),
+    ("digits", Task::Tag, include_bytes!("../assets/digits-tag.safetensors")),
+];
+const BUILTIN_NAMES: [&str; 1] = [BUILTIN[0].0];
 
 /// Longest label, in bytes of UTF-8.
 pub const MAX_LABEL_BYTES: usize = 256;
@@ -218,9 +221,10 @@ impl Model {
             .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot write the model: {e}")))
     }
 
-    /// The model that ships inside the program under this name, if there is one.
-    pub fn builtin(name: &str) -> Option<Result<Self>> {
-        BUILTIN.iter().find(|(builtin, _)| *builtin == name).map(|(_, bytes)| Self::from_bytes(bytes))
+    /// The model that ships inside the program under this name for this task, if there is one.
+    pub fn builtin(name: &str, task: Task) -> Option<Result<Self>> {
+        let found = BUILTIN.iter().find(|(builtin, does, _)| *builtin == name && *does == task);
+        found.map(|(_, _, bytes)| Self::from_bytes(bytes))
     }
 
     /// Names of the models inside the program; the first is the one used where none is named.
@@ -439,7 +443,10 @@ fn check_task(header: &ModelHeader) -> Result<()> {
         (Task::Classify, None) if pools => Ok(()),
         (Task::Tag, Some(decisions)) if !pools => {
             if !(decisions.temperature.is_normal() && decisions.temperature > 0.0) {
-                return Err(bad(format!("has a temperature of {}; it must be above 0", decisions.temperature)));
+                return Err(bad(format!(
+                    "has a temperature of {}; it must be above 0",
+                    decisions.temperature
+                )));
             }
             decisions.rule.check(header.labels.len())
         }

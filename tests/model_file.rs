@@ -18,6 +18,7 @@ fn header() -> ModelHeader {
         labels: vec!["no".into(), "yes".into()],
         features: FeatureConfig { n_mels: DIM, ..FeatureConfig::default() },
         network: NetworkConfig { hidden_size: 4, num_layers: 1, ..NetworkConfig::default() },
+        decisions: None,
         provenance: Provenance { tool: "test".into(), ..Provenance::default() },
     }
 }

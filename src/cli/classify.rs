@@ -1,19 +1,18 @@
 //! `percept classify`: recordings in, labels out.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
+use super::inputs::{in_order, refuse_overwriting};
 use super::{Jobs, exit_code, model_choice, one_input, refuse_stdin, report, written};
 use crate::media::AudioOptions;
+use crate::model::Task;
 use crate::output::record::{ClassifyRecord, ModelInfo};
 use crate::output::{Destination, Format, Writer};
 use crate::pipeline::Classifier;
-use crate::{Error, ErrorKind, Result, decide};
+use crate::{Result, decide};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,8 +61,10 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     refuse_stdin(&args.inputs)?;
-    refuse_overwriting(&args)?;
-    let classifier = Classifier::new(model_choice::load(args.model.as_deref())?)?;
+    let model = args.model.as_ref().map(Path::new);
+    let sources = args.inputs.iter().map(PathBuf::as_path).chain(model);
+    refuse_overwriting(args.output.as_deref(), sources)?;
+    let classifier = Classifier::new(model_choice::load(args.model.as_deref(), Task::Classify)?)?;
     let model = ModelInfo::new(classifier.model());
     let options = AudioOptions {
         channel: args.channel.map(|n| n.get() - 1),
@@ -103,91 +104,4 @@ fn classify_one(
     let result = classifier.classify_file(path, options)?;
     let predictions = decide::top_k(&result.scores, &classifier.model().header().labels, top_k);
     Ok((result.audio, predictions))
-}
-
-/// Runs `work` on all inputs, `jobs` at a time, and hands the results to `finish` in the order of the inputs.
-fn in_order<T: Send>(
-    inputs: &[PathBuf],
-    jobs: usize,
-    work: impl Fn(&Path) -> T + Sync,
-    mut finish: impl FnMut(&Path, T) -> Result<()>,
-) -> Result<()> {
-    if jobs <= 1 {
-        return inputs.iter().try_for_each(|path| finish(path, work(path)));
-    }
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        // Bounded, so that workers wait for a slow writer.
-        let (sender, receiver) = mpsc::sync_channel(2 * jobs);
-        for _ in 0..jobs {
-            let (sender, next, work) = (sender.clone(), &next, &work);
-            scope.spawn(move || {
-                while let Some((i, path)) = Some(next.fetch_add(1, Ordering::Relaxed))
-                    .and_then(|i| inputs.get(i).map(|path| (i, path)))
-                {
-                    if sender.send((i, work(path))).is_err() {
-                        break; // The writer has failed.
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut early = BTreeMap::new();
-        let mut due = 0;
-        for (i, result) in receiver {
-            early.insert(i, result);
-            while let Some(result) = early.remove(&due) {
-                finish(&inputs[due], result)?;
-                due += 1;
-            }
-        }
-        Ok(())
-    })
-}
-
-/// The result must not replace what it is made from.
-fn refuse_overwriting(args: &Args) -> Result<()> {
-    let Some(out) = &args.output else { return Ok(()) };
-    let Ok(target) = out.canonicalize() else { return Ok(()) };
-    let model = args.model.as_ref().map(Path::new);
-    for source in args.inputs.iter().map(PathBuf::as_path).chain(model) {
-        if source.canonicalize().is_ok_and(|source| source == target) {
-            let message = "is both read and to be written (-o); give the result another name";
-            return Err(Error::new(ErrorKind::Path, message).with_path(out));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_come_in_the_order_of_the_inputs_whatever_the_number_of_jobs() {
-        let inputs: Vec<PathBuf> = (0..50).map(|i| PathBuf::from(i.to_string())).collect();
-        for jobs in [1, 2, 7, 50] {
-            let mut seen = Vec::new();
-            let work = |path: &Path| {
-                let i: u64 = path.to_str().unwrap().parse().unwrap();
-                std::thread::sleep(std::time::Duration::from_millis((i * 7) % 5));
-                i
-            };
-            in_order(&inputs, jobs, work, |path, i| {
-                assert_eq!(path, Path::new(&i.to_string()));
-                seen.push(i);
-                Ok(())
-            })
-            .unwrap();
-            assert_eq!(seen, (0..50).collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn a_writer_that_fails_stops_the_workers() {
-        let inputs = vec![PathBuf::from("x"); 1000];
-        let fail = |_: &Path, ()| Err(Error::new(ErrorKind::Io, "disk full"));
-        let error = in_order(&inputs, 4, |_| (), fail).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Io);
-    }
 }

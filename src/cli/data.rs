@@ -2,8 +2,14 @@
 
 use std::path::PathBuf;
 
+use super::say;
+use crate::error::some_of;
+use crate::evaluate::Reference;
 use crate::labels::LabelFormat;
-use crate::train::{DataConfig, LabelsConfig};
+use crate::model::ModelHeader;
+use crate::train::split::split;
+use crate::train::{DataConfig, Dataset, Item, LabelsConfig, Part, TrainConfig};
+use crate::{Error, ErrorKind, Result};
 
 /// Which recordings, with which labels.
 #[derive(Debug, clap::Args)]
@@ -96,6 +102,11 @@ impl DataArgs {
         }
     }
 
+    /// Whether labels in time are named.
+    pub fn has_labels(&self) -> bool {
+        self.labels.source.is_some()
+    }
+
     /// The same for labels in time.
     pub fn apply_labels(&self, config: &mut LabelsConfig) {
         let labels = &self.labels;
@@ -120,4 +131,110 @@ impl DataArgs {
             config.frame_hop = hop;
         }
     }
+}
+
+/// Part of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Choice {
+    Train,
+    Validation,
+    Test,
+    All,
+}
+
+impl Choice {
+    /// `None` for all.
+    pub fn part(self) -> Option<Part> {
+        match self {
+            Self::Train => Some(Part::Train),
+            Self::Validation => Some(Part::Validation),
+            Self::Test => Some(Part::Test),
+            Self::All => None,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        self.part().map_or("all", Part::name)
+    }
+
+    /// The error where nothing is in it.
+    pub fn is_empty(self) -> Error {
+        let name = self.name();
+        let message = format!("no clip is in the part {name}; choose another with --split, or all");
+        Error::new(ErrorKind::Dataset, message)
+    }
+}
+
+/// Labelled recordings for a model that tags.
+pub struct TimedData {
+    pub references: Vec<Reference>,
+    /// The directory or manifest.
+    pub source: String,
+    pub choice: Choice,
+}
+
+impl DataArgs {
+    /// The recordings of a part with what happens in them, as the model learned to see it (merged labels, ...). Without a
+    /// part of its own in the data, the training's split is made again.
+    pub fn recordings(&self, header: &ModelHeader, choice: Option<Choice>, usual: Part) -> Result<TimedData> {
+        let mut config = TrainConfig::from_toml(&header.provenance.config).unwrap_or_default();
+        config.data = DataConfig {
+            directory: None,
+            manifest: None,
+            validation_fraction: config.data.validation_fraction,
+            test_fraction: config.data.test_fraction,
+            ..config.data
+        };
+        config.labels.source = None;
+        self.apply(&mut config.data);
+        self.apply_labels(&mut config.labels);
+        if config.labels.source.is_none() {
+            let message = format!("`{}` tags frames: name what happens when (--labels)", header.name);
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        let data = Dataset::load_timed(&config.data, &config.labels)?;
+        data.messages.iter().for_each(say);
+        let has_split = data.items.iter().any(|item| item.part.is_some());
+        let choice = choice.unwrap_or_else(|| match (usual, has_split) {
+            (Part::Test, false) => {
+                say("the data has no split: all of it is used, with what the model may have learned from");
+                Choice::All
+            }
+            (Part::Validation, _) => Choice::Validation,
+            _ => Choice::Test,
+        });
+        let indices = match choice.part() {
+            None => (0..data.items.len()).collect(),
+            Some(part) => split(&data, &config.data, header.provenance.seed)?.get(part).to_vec(),
+        };
+        if indices.is_empty() {
+            return Err(choice.is_empty());
+        }
+        let items: Vec<&Item> = indices.iter().map(|&i| &data.items[i]).collect();
+        check_known(&data, &items, &header.labels)?;
+        let source = config.data.directory.or(config.data.manifest).unwrap_or_default();
+        Ok(TimedData {
+            references: items.iter().map(|item| item.reference(&data.labels)).collect(),
+            source: source.display().to_string(),
+            choice,
+        })
+    }
+}
+
+/// A label that the model cannot say would count as missed without a word.
+fn check_known(data: &Dataset, items: &[&Item], known: &[String]) -> Result<()> {
+    let mut labels: Vec<usize> = items.iter().flat_map(|item| item.labels()).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    let names = labels.iter().map(|&label| data.labels[label].as_str());
+    let strangers: Vec<&str> = names.filter(|name| !known.iter().any(|known| known == name)).collect();
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "the model does not know the labels {}; it knows {}: is this its data? (--label-column, --where)",
+        some_of(&strangers),
+        some_of(known)
+    );
+    Err(Error::new(ErrorKind::Dataset, message))
 }

@@ -7,14 +7,15 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::data::DataArgs;
+use super::data::{Choice, DataArgs};
 use super::{Jobs, exit_code, model_choice, print, say, say_lines};
 use crate::error::some_of;
 use crate::evaluate::events::{EventsReport, compare};
-use crate::evaluate::{Evaluation, Measured, Report, evaluate_files};
+use crate::evaluate::{DEFAULT_COLLAR, Evaluation, Measured, Report, evaluate_files, evaluate_recordings};
 use crate::labels::read_dcase;
 use crate::media::AudioOptions;
-use crate::pipeline::Classifier;
+use crate::model::{Model, Task};
+use crate::pipeline::{Classifier, Tagger};
 use crate::train::{DataConfig, Dataset, Part};
 use crate::{Error, ErrorKind, Result};
 
@@ -23,6 +24,7 @@ Examples:
   percept evaluate -m birds.safetensors calls/
   percept evaluate -m birds.safetensors --manifest clips.csv --split validation
   percept evaluate -m birds.safetensors --manifest clips.csv --split all --where site=lake --format text
+  percept evaluate -m song.safetensors --manifest night.csv --labels segments.csv --collar 0.05
   percept evaluate --reference true.tsv --estimated found.tsv
 
 A file that cannot be read is listed and counts nowhere; the exit code is then 1.";
@@ -66,16 +68,8 @@ struct ListArgs {
     estimated: Option<PathBuf>,
 
     /// Seconds by which the ends of a found event may be off [default: 0.2]
-    #[arg(long, value_name = "SECONDS", requires = "reference")]
+    #[arg(long, value_name = "SECONDS")]
     collar: Option<f64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Choice {
-    Train,
-    Validation,
-    Test,
-    All,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -84,33 +78,22 @@ enum Format {
     Text,
 }
 
-impl Choice {
-    /// `None` for all.
-    fn part(self) -> Option<Part> {
-        match self {
-            Self::Train => Some(Part::Train),
-            Self::Validation => Some(Part::Validation),
-            Self::Test => Some(Part::Test),
-            Self::All => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        self.part().map_or("all", Part::name)
-    }
-}
-
 pub fn run(args: Args) -> Result<ExitCode> {
     if let Some((reference, estimated)) = args.lists.reference.as_deref().zip(args.lists.estimated.as_deref())
     {
-        return compare_lists(reference, estimated, args.lists.collar.unwrap_or(0.2), args.format);
+        return compare_lists(reference, estimated, check_collar(args.lists.collar)?, args.format);
+    }
+    let task = if args.data.has_labels() { Task::Tag } else { Task::Classify };
+    let model = model_choice::load(args.model.as_deref(), task)?;
+    if model.header().task == Task::Tag {
+        return evaluate_tagger(&args, model);
     }
     let mut config = DataConfig::default();
     args.data.apply(&mut config);
     let data = Dataset::load(&config)?;
     data.messages.iter().for_each(say);
     let choice = args.split.unwrap_or_else(|| usual_choice(&data));
-    let classifier = Classifier::new(model_choice::load(args.model.as_deref())?)?;
+    let classifier = Classifier::new(model)?;
     let clips = choose(&data, choice, &classifier.model().header().labels)?;
     say(format_args!("evaluating {} of {} clips: {}", clips.len(), data.items.len(), choice.name()));
 
@@ -129,11 +112,47 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(exit_code(failed))
 }
 
-fn compare_lists(reference: &Path, estimated: &Path, collar: f64, format: Format) -> Result<ExitCode> {
-    if !(collar >= 0.0 && collar.is_finite()) {
-        let message = format!("--collar is {collar}; it must be a number of seconds, 0 or more");
-        return Err(Error::new(ErrorKind::Config, message));
+/// Of a model that says what happens when.
+fn evaluate_tagger(args: &Args, model: Model) -> Result<ExitCode> {
+    let collar = check_collar(args.lists.collar)?;
+    let data = args.data.recordings(model.header(), args.split, Part::Test)?;
+    let tagger = Tagger::new(model)?;
+    say(format_args!("evaluating {} recordings: {}", data.references.len(), data.choice.name()));
+    let bar = progress_bar(data.references.len());
+    let pool = threads(args.jobs.threads(data.references.len()))?;
+    let options = AudioOptions::default();
+    let evaluation =
+        pool.install(|| evaluate_recordings(&tagger, &data.references, &options, collar, &|_| bar.inc(1)));
+    bar.finish_and_clear();
+    let evaluation = evaluation?;
+    let failed = evaluation.failures.len();
+    let table = evaluation.table();
+    match args.format {
+        Format::Text => print(&table)?,
+        Format::Json => {
+            say_lines(&table);
+            let name = data.choice.name();
+            print_json(&Report::new(
+                tagger.model(),
+                data.source,
+                name,
+                Measured::Frames(Box::new(evaluation)),
+            ))?;
+        }
     }
+    Ok(exit_code(failed))
+}
+
+fn check_collar(collar: Option<f64>) -> Result<f64> {
+    let collar = collar.unwrap_or(DEFAULT_COLLAR);
+    if collar >= 0.0 && collar.is_finite() {
+        return Ok(collar);
+    }
+    let message = format!("--collar is {collar}; it must be a number of seconds, 0 or more");
+    Err(Error::new(ErrorKind::Config, message))
+}
+
+fn compare_lists(reference: &Path, estimated: &Path, collar: f64, format: Format) -> Result<ExitCode> {
     let (truth, found) = (read_dcase(reference)?, read_dcase(estimated)?);
     let strangers: Vec<&String> = found.keys().filter(|name| !truth.contains_key(*name)).collect();
     if !strangers.is_empty() {
@@ -151,7 +170,7 @@ fn compare_lists(reference: &Path, estimated: &Path, collar: f64, format: Format
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_json(report: &impl serde::Serialize) -> Result<()> {
+pub fn print_json(report: &impl serde::Serialize) -> Result<()> {
     let json = serde_json::to_string_pretty(report)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the report cannot be written: {e}")))?;
     print(&format!("{json}\n"))
@@ -172,9 +191,7 @@ fn choose<'a>(data: &'a Dataset, choice: Choice, labels: &[String]) -> Result<Ve
     let items: Vec<_> =
         data.items.iter().filter(|item| choice.part().is_none_or(|part| item.part == Some(part))).collect();
     if items.is_empty() {
-        let name = choice.name();
-        let message = format!("no clip is in the part {name}; choose another with --split, or all");
-        return Err(Error::new(ErrorKind::Dataset, message));
+        return Err(choice.is_empty());
     }
     let mut strangers: Vec<&str> = items
         .iter()
@@ -191,29 +208,41 @@ fn choose<'a>(data: &'a Dataset, choice: Choice, labels: &[String]) -> Result<Ve
         );
         return Err(Error::new(ErrorKind::Dataset, message));
     }
-    Ok(items.iter().map(|item| (item.path.as_path(), known[data.labels[item.labels()[0]].as_str()])).collect())
+    Ok(items
+        .iter()
+        .map(|item| (item.path.as_path(), known[data.labels[item.labels()[0]].as_str()]))
+        .collect())
 }
 
 fn evaluate(classifier: &Classifier, clips: &[(&Path, usize)], threads: usize) -> Result<Evaluation> {
-    // Draws nothing where stderr is no terminal.
-    let bar = ProgressBar::new(clips.len() as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} clips, {eta} left") {
-        bar.set_style(style);
-    }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot start threads: {e}")))?;
+    let bar = progress_bar(clips.len());
+    let pool = self::threads(threads)?;
     let result =
         pool.install(|| evaluate_files(classifier, clips, &AudioOptions::default(), &|_| bar.inc(1)));
     bar.finish_and_clear();
     result
 }
 
+/// Draws nothing where stderr is no terminal.
+pub fn progress_bar(files: usize) -> ProgressBar {
+    let bar = ProgressBar::new(files as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} clips, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+pub fn threads(count: usize) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(count)
+        .build()
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot start threads: {e}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Item;
+    use crate::train::{Item, Truth};
 
     fn data(parts: [Option<Part>; 3]) -> Dataset {
         let items = parts

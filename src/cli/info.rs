@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{model_choice, print};
 use crate::error::one_line;
-use crate::model::{Model, ModelHeader};
+use crate::model::{Model, ModelHeader, Task};
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -26,6 +26,10 @@ pub struct Args {
     #[arg(value_name = "MODEL")]
     model: Option<OsString>,
 
+    /// Of a built-in model the one that tags
+    #[arg(long)]
+    tag: bool,
+
     /// How to write it
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     format: InfoFormat,
@@ -41,7 +45,8 @@ enum InfoFormat {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let builtin = Model::builtin_names().first().map(OsString::from);
-    let model = model_choice::load(args.model.or(builtin).as_deref())?;
+    let task = if args.tag { Task::Tag } else { Task::Classify };
+    let model = model_choice::load(args.model.or(builtin).as_deref(), task)?;
     print(&match args.format {
         InfoFormat::Text => text(&model),
         InfoFormat::Json => json(&model)?,
@@ -74,6 +79,7 @@ fn text(model: &Model) -> String {
         ("labels", format!("{}: {}", header.labels.len(), header.labels.join(", "))),
         ("features", settings(&header.features)),
         ("network", settings(&header.network)),
+        ("decisions", header.decisions.as_ref().map(settings).unwrap_or_default()),
         ("parameters", model.num_parameters().to_string()),
         ("trained by", provenance.tool.clone()),
         ("seed", provenance.seed.to_string()),

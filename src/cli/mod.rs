@@ -7,11 +7,14 @@ mod classify;
 mod data;
 mod evaluate;
 mod info;
+mod inputs;
 mod model_choice;
 mod probe;
 mod schema;
+mod tag;
 mod train;
 mod train_progress;
+mod tune;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -30,12 +33,13 @@ const EXAMPLES: &str = "\
 Examples:
   percept classify call.wav                        what is in a recording, by the built-in model
   percept classify -m birds.safetensors *.flac     ... by your own
+  percept tag night.flac                           what happens when in it
   percept train calls/ -o birds.safetensors        make your own: one folder a label
   percept evaluate -m birds.safetensors test/      how good it is
   percept probe interview.mp4                      what a file holds
   percept COMMAND --help                           more on a command";
 
-/// Learns to classify sound with recurrent networks, then does it anywhere.
+/// Learns to classify and tag sound with recurrent networks, then does it anywhere.
 #[derive(Debug, clap::Parser)]
 #[command(name = "percept", version, after_help = EXAMPLES, styles = STYLES)]
 pub struct Cli {
@@ -47,6 +51,8 @@ pub struct Cli {
 pub enum Command {
     /// Say what is in recordings
     Classify(classify::Args),
+    /// Say what happens when in recordings
+    Tag(tag::Args),
     /// Print as JSON what media files hold
     Probe(probe::Args),
     /// Say what a model is
@@ -55,6 +61,8 @@ pub enum Command {
     Train(Box<train::Args>),
     /// Say how good a model is on labelled recordings
     Evaluate(evaluate::Args),
+    /// Find how a tagging model's scores best become events
+    Tune(tune::Args),
     /// Print the JSON Schema of a command's output
     Schema(schema::Args),
 }
@@ -63,10 +71,12 @@ impl Command {
     pub fn run(self) -> Result<ExitCode> {
         match self {
             Self::Classify(args) => classify::run(args),
+            Self::Tag(args) => tag::run(args),
             Self::Probe(args) => probe::run(args),
             Self::Info(args) => info::run(args),
             Self::Train(args) => train::run(*args),
             Self::Evaluate(args) => evaluate::run(args),
+            Self::Tune(args) => tune::run(args),
             Self::Schema(args) => schema::run(args),
         }
     }

@@ -4,21 +4,21 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::say;
-use crate::model::Model;
+use crate::model::{Model, Task};
 use crate::{Error, ErrorKind, Result};
 
-/// The model named `choice`: a built-in by its name, otherwise a file (`./digits` for a file that is named
+/// The model named `choice`: a built-in by its name and `task`, otherwise a file (`./digits` for a file that is named
 /// like a built-in). `None` is the first built-in, and stderr says so.
-pub fn load(choice: Option<&OsStr>) -> Result<Model> {
+pub fn load(choice: Option<&OsStr>, task: Task) -> Result<Model> {
     let Some(choice) = choice else {
         let name = Model::builtin_names().first().copied().unwrap_or_default();
         say(format_args!(
             "no model given (-m), using the built-in `{name}`: a demonstration that knows spoken digits, \
              zero to nine, at 8 kHz"
         ));
-        return load(Some(OsStr::new(name)));
+        return load(Some(OsStr::new(name)), task);
     };
-    if let Some(builtin) = choice.to_str().and_then(Model::builtin) {
+    if let Some(builtin) = choice.to_str().and_then(|name| Model::builtin(name, task)) {
         return builtin;
     }
     let path = Path::new(choice);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use schemars::{Schema, schema_for};
 
 use crate::Result;
-use crate::output::record::{ClassifyRecord, Document, ProbeRecord};
+use crate::output::record::{ClassifyRecord, Document, ProbeRecord, TagRecord};
 use crate::{evaluate, train};
 
 /// Print the JSON Schema of a command's output
@@ -20,6 +20,8 @@ pub struct Args {
 enum Described {
     /// What `percept classify` prints as json, or on each line as jsonl
     Classify,
+    /// What `percept tag` prints as json, or on each line as jsonl
+    Tag,
     /// What `percept probe` prints
     Probe,
     /// What `percept train` prints
@@ -28,18 +30,22 @@ enum Described {
     Evaluate,
     /// What `percept evaluate --reference --estimated` prints
     EvaluateEvents,
+    /// What `percept tune` prints
+    Tune,
 }
 
 impl Described {
     fn schema(self) -> Schema {
         let (title, mut schema) = match self {
             Self::Classify => ("percept classify", schema_for!(Document<ClassifyRecord>)),
+            Self::Tag => ("percept tag", schema_for!(Document<TagRecord>)),
             Self::Probe => ("percept probe", schema_for!(Document<ProbeRecord>)),
             Self::Train => ("percept train", schema_for!(train::Report)),
             Self::Evaluate => ("percept evaluate", schema_for!(evaluate::Report)),
             Self::EvaluateEvents => {
                 ("percept evaluate --reference --estimated", schema_for!(evaluate::events::EventsReport))
             }
+            Self::Tune => ("percept tune", schema_for!(evaluate::TuneReport)),
         };
         schema.insert("title".to_string(), title.into());
         schema

@@ -64,7 +64,8 @@ impl Stretch {
 
     /// The event of the commonest label, the first of equally common ones.
     fn event(&self) -> FrameEvent {
-        let top = (1..self.counts.len()).fold(0, |top, k| if self.counts[k] > self.counts[top] { k } else { top });
+        let top =
+            (1..self.counts.len()).fold(0, |top, k| if self.counts[k] > self.counts[top] { k } else { top });
         self.runs[top].event(top)
     }
 }

@@ -1,5 +1,6 @@
 //! Logits -> decisions: scores, the labels with the highest ones, and events.
 
+pub mod calibration;
 mod exclusive;
 mod onsets;
 mod rule;
@@ -8,7 +9,7 @@ mod smooth;
 mod thresholds;
 mod viterbi;
 
-pub use rule::{Decisions, EventStream, Exclusive, Onsets, Rule, Thresholds};
+pub use rule::{Decisions, EventStream, Exclusive, Onsets, Rule, Thresholds, Tuned};
 pub use run::FrameEvent;
 use run::Run;
 pub use viterbi::Transition;

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::calibration::Reliability;
 use super::exclusive::ExclusiveStream;
 use super::onsets::OnsetStream;
 use super::thresholds::ThresholdStream;
@@ -19,6 +20,24 @@ pub struct Decisions {
     /// Logits are divided by it before they become scores, so that 0.9 is right nine times in ten (Guo et al. 2017).
     pub temperature: f32,
     pub rule: Rule,
+    /// How both were found, if `percept tune` has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<Tuned>,
+}
+
+/// What the settings reach on the recordings that they were chosen on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tuned {
+    /// What was to be as good as possible.
+    pub goal: String,
+    /// What it reached there.
+    pub value: f64,
+    /// Seconds that an onset or offset might be off.
+    pub collar: f64,
+    pub recordings: usize,
+    /// How often scores were right there.
+    pub reliability: Reliability,
 }
 
 /// One way to make events of scores.
@@ -100,7 +119,10 @@ impl Rule {
                 check(rule.background.is_none_or(|b| b < num_labels), "`background` is no label")?;
                 check(rule.min_length <= MAX_LENGTH, "`min_length` is too large")?;
                 check(!rule.majority || rule.background.is_some(), "`majority` needs a background")?;
-                check(rule.transition.as_ref().is_none_or(|t| t.fits(num_labels)), "`transition` does not fit")
+                check(
+                    rule.transition.as_ref().is_none_or(|t| t.fits(num_labels)),
+                    "`transition` does not fit",
+                )
             }
         }
     }
@@ -125,7 +147,7 @@ pub struct EventStream {
 enum Kind {
     Thresholds(ThresholdStream),
     Onsets(OnsetStream),
-    Exclusive(ExclusiveStream),
+    Exclusive(Box<ExclusiveStream>),
 }
 
 impl EventStream {
@@ -133,7 +155,7 @@ impl EventStream {
         let kind = match rule {
             Rule::Thresholds(rule) => Kind::Thresholds(ThresholdStream::new(rule)),
             Rule::Onsets(rule) => Kind::Onsets(OnsetStream::new(rule)),
-            Rule::Exclusive(rule) => Kind::Exclusive(ExclusiveStream::new(rule, num_labels)),
+            Rule::Exclusive(rule) => Kind::Exclusive(Box::new(ExclusiveStream::new(rule, num_labels))),
         };
         Self { num_labels, kind }
     }

@@ -28,6 +28,12 @@ impl Transition {
             && self.initial.iter().chain(&self.transition).all(|p| p.is_finite())
     }
 
+    /// With the logarithms multiplied by `weight`: 0 leaves each frame its likeliest label.
+    pub fn weighted(&self, weight: f32) -> Self {
+        let times = |values: &[f32]| values.iter().map(|value| weight * value).collect();
+        Self { initial: times(&self.initial), transition: times(&self.transition) }
+    }
+
     /// Of the labels of frames, one sequence after the other, each count one higher than it is so that nothing is
     /// impossible (Laplace).
     pub fn learn<'a>(sequences: impl IntoIterator<Item = &'a [usize]>, num_labels: usize) -> Self {
@@ -84,7 +90,8 @@ impl Viterbi {
         let ln = |score: f32| f64::from(score.max(MIN_SCORE)).ln();
         if self.best.is_empty() {
             let initial = self.transition.initial.iter();
-            self.best = initial.zip(scores).map(|(&initial, &score)| f64::from(initial) + ln(score)).collect();
+            self.best =
+                initial.zip(scores).map(|(&initial, &score)| f64::from(initial) + ln(score)).collect();
             self.from.extend(std::iter::repeat_n(0, num_labels));
         } else {
             for (to, next) in self.next.iter_mut().enumerate() {

@@ -1,6 +1,5 @@
 //! How good a model is.
 
-pub mod calibration;
 mod classification;
 pub mod events;
 mod files;
@@ -8,6 +7,7 @@ mod report;
 mod segmentation;
 mod table;
 mod tagging;
+mod tune;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ pub use files::evaluate_files;
 pub use report::{EvaluatedModel, Report};
 pub use segmentation::{Segmentation, segmentation};
 pub use tagging::{DEFAULT_COLLAR, FrameScores, LabelFrames, Reference, TagEvaluation, evaluate_recordings};
+pub use tune::{Goal, TuneReport, tune};
 
 /// How good a model is, whatever it answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +26,7 @@ pub enum Measured {
     /// Of task `classify`.
     Clips(Evaluation),
     /// Of task `tag`.
-    Frames(TagEvaluation),
+    Frames(Box<TagEvaluation>),
 }
 
 impl Measured {

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::calibration::Reliability;
 use super::events::{Comparison, compare};
 use super::segmentation::edit_distance;
 use super::{Failure, Segmentation, segmentation};
+use crate::decide::calibration::Reliability;
 use crate::decide::{FrameEvent, Rule};
 use crate::event::Event;
 use crate::labels::EventLists;
@@ -159,10 +159,13 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
                 let first = |holds: &[bool]| holds.iter().position(|&holds| holds).unwrap_or(0);
                 let numbers = |all: &[bool]| all.chunks_exact(labels.len()).map(first).collect::<Vec<_>>();
                 let (truth, said) = (numbers(&truth), numbers(&said));
-                reliability.extend(found.scores.chunks_exact(labels.len()).zip(&truth).map(|(row, &truth)| {
-                    let best = (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
-                    (row[best], best == truth)
-                }));
+                reliability.extend(found.scores.chunks_exact(labels.len()).zip(&truth).map(
+                    |(row, &truth)| {
+                        let best =
+                            (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+                        (row[best], best == truth)
+                    },
+                ));
                 stretches.push((truth, said));
                 distances += edit_distance(&names(&reference.events), &names(&found.events));
                 length += reference.events.len();
@@ -185,7 +188,7 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
     }
 }
 
-fn names(events: &[Event]) -> Vec<&str> {
+pub(super) fn names(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.label.as_str()).collect()
 }
 
@@ -311,7 +314,8 @@ impl TagEvaluation {
             percent(self.frames.f1),
             percent(self.frames.macro_f1)
         );
-        let width = self.frames.labels.iter().map(|l| l.label.chars().count()).max().unwrap_or(0).clamp(5, 24);
+        let width =
+            self.frames.labels.iter().map(|l| l.label.chars().count()).max().unwrap_or(0).clamp(5, 24);
         text += &format!(
             "{:width$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
             "label", "precision", "recall", "F1", "frames", "event F1", "onset F1"

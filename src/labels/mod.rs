@@ -117,9 +117,18 @@ impl Parsed {
 /// Reads one file of labels.
 fn read_file(path: &Path, options: &LabelOptions) -> Result<Parsed> {
     let bytes = read_limited(path, "a file of labels is due", MAX_LABEL_BYTES)?;
-    decode_text(bytes, ErrorKind::Dataset)
-        .and_then(|text| parse(&text, options))
-        .map_err(|error| error.with_path(path))
+    decode(bytes).and_then(|text| parse(&text, options)).map_err(|error| error.with_path(path))
+}
+
+/// UTF-8, or UTF-16 with its byte order mark, as Praat writes it.
+fn decode(bytes: Vec<u8>) -> Result<String> {
+    let units = |unit: fn([u8; 2]) -> u16| bytes[2..].chunks_exact(2).map(move |b| unit([b[0], b[1]]));
+    let text = match bytes.get(..2) {
+        Some([0xFF, 0xFE]) => String::from_utf16(&units(u16::from_le_bytes).collect::<Vec<_>>()),
+        Some([0xFE, 0xFF]) => String::from_utf16(&units(u16::from_be_bytes).collect::<Vec<_>>()),
+        _ => return decode_text(bytes, ErrorKind::Dataset),
+    };
+    text.map_err(|_| wrong("is damaged UTF-16 text; save it as text in UTF-8".to_string()))
 }
 
 fn parse(text: &str, options: &LabelOptions) -> Result<Parsed> {
@@ -196,6 +205,15 @@ mod tests {
     pub(super) fn labels(parsed: &Parsed) -> Vec<(f64, f64, &str)> {
         let labels = parsed.rows.iter().filter_map(|row| row.label.as_ref());
         labels.map(|label| (label.onset, label.offset, label.label.as_str())).collect()
+    }
+
+    #[test]
+    fn utf_16_is_read_too() {
+        let le: Vec<u8> = "\u{feff}né\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let be: Vec<u8> = "\u{feff}né\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!((decode(le).unwrap(), decode(be).unwrap()), ("né\n".into(), "né\n".into()));
+        assert!(decode(vec![0xFF, 0xFE, 0x00, 0xD8]).unwrap_err().message.contains("damaged UTF-16"));
+        assert!(decode(vec![b'a', 0xE4]).unwrap_err().message.contains("not UTF-8"));
     }
 
     #[test]

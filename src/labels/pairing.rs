@@ -43,7 +43,10 @@ pub fn read_labels(source: &Path, recordings: &[PathBuf], options: &LabelOptions
     };
     for annotation in result.recordings.iter_mut().flatten() {
         annotation.labels.sort_by(|a, b| {
-            a.onset.total_cmp(&b.onset).then(a.offset.total_cmp(&b.offset)).then_with(|| a.label.cmp(&b.label))
+            a.onset
+                .total_cmp(&b.onset)
+                .then(a.offset.total_cmp(&b.offset))
+                .then_with(|| a.label.cmp(&b.label))
         });
     }
     Ok(result)
@@ -149,7 +152,8 @@ fn from_folder(folder: &Path, recordings: &[PathBuf], options: &LabelOptions) ->
     let mut alone = Vec::new();
     for file in files {
         let Some(stem) = recording_stem(&file) else { continue };
-        let mut found: &[usize] = names.by_stem.get(stem).or(names.by_name.get(stem)).map_or(&[], Vec::as_slice);
+        let mut found: &[usize] =
+            names.by_stem.get(stem).or(names.by_name.get(stem)).map_or(&[], Vec::as_slice);
         let beside = |&&i: &&usize| recordings[i].parent() == file.parent();
         let nearest: Vec<usize> = found.iter().filter(beside).copied().collect();
         if found.len() > 1 && !nearest.is_empty() {
@@ -169,7 +173,9 @@ fn from_folder(folder: &Path, recordings: &[PathBuf], options: &LabelOptions) ->
             }
             [a, b, ..] => {
                 let (a, b) = (recordings[a].display(), recordings[b].display());
-                return Err(wrong(format!("may belong to {a} or {b}; put it beside its recording")).with_path(file));
+                return Err(
+                    wrong(format!("may belong to {a} or {b}; put it beside its recording")).with_path(file)
+                );
             }
         }
     }
@@ -213,7 +219,8 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
         } else if files.len() < MAX_FILES {
             files.push(entry.path());
         } else {
-            let message = format!("holds more than {MAX_FILES} files; put the label files in a folder of their own");
+            let message =
+                format!("holds more than {MAX_FILES} files; put the label files in a folder of their own");
             return Err(Error::new(ErrorKind::Limit, message).with_path(folder));
         }
     }
@@ -262,12 +269,13 @@ mod tests {
         let folder = Folder::new(&[("t/segments.csv", text)]);
         let all = ["t/sub/a.wav", "other/b.wav", "t/c.flac", "t/d.wav", "t/e.wav"];
         let result = folder.read("t/segments.csv", &all).unwrap();
-        let wanted =
-            [Some(vec!["early", "late"]), Some(vec!["x"]), Some(vec!["y"]), Some(vec![]), None];
+        let wanted = [Some(vec!["early", "late"]), Some(vec!["x"]), Some(vec!["y"]), Some(vec![]), None];
         assert_eq!(names(&result), wanted);
         assert!(result.messages[0].starts_with("1 recordings of segments.csv are not among"), "{result:?}");
         let error = folder.read("t/segments.csv", &["x/b.wav", "y/b.wav"]).unwrap_err();
-        assert!(error.message.contains("write more of its path") && error.position == Some(Position::Line(4)));
+        assert!(
+            error.message.contains("write more of its path") && error.position == Some(Position::Line(4))
+        );
     }
 
     #[test]
@@ -295,7 +303,8 @@ mod tests {
 
     #[test]
     fn two_label_files_for_one_recording_and_one_for_two_are_errors() {
-        let folder = Folder::new(&[("a.txt", "0\t1\ta\n"), ("a.csv", "onset,offset,label\n"), ("l/b.txt", "")]);
+        let folder =
+            Folder::new(&[("a.txt", "0\t1\ta\n"), ("a.csv", "onset,offset,label\n"), ("l/b.txt", "")]);
         let error = folder.read(".", &["a.wav"]).unwrap_err();
         assert!(error.message.contains("has two files of labels"), "{error}");
         let error = folder.read("l", &["x/b.wav", "y/b.wav"]).unwrap_err();

@@ -9,17 +9,43 @@ use crate::table::{Table, column};
 
 /// Names that columns commonly have, in lower case.
 const ONSET: &[&str] = &[
-    "onset", "onset_s", "onset_seconds", "onset (s)", "start", "start_s", "start_time", "start_seconds",
-    "start (s)", "begin", "begin_s", "begin_time", "begin time (s)", "time", "time_s", "time_seconds",
+    "onset",
+    "onset_s",
+    "onset_seconds",
+    "onset (s)",
+    "start",
+    "start_s",
+    "start_time",
+    "start_seconds",
+    "start (s)",
+    "begin",
+    "begin_s",
+    "begin_time",
+    "begin time (s)",
+    "time",
+    "time_s",
+    "time_seconds",
 ];
 const OFFSET: &[&str] = &[
-    "offset", "offset_s", "offset_seconds", "offset (s)", "end", "end_s", "end_time", "end_seconds", "end (s)",
-    "end time (s)", "stop", "stop_s", "stop_time",
+    "offset",
+    "offset_s",
+    "offset_seconds",
+    "offset (s)",
+    "end",
+    "end_s",
+    "end_time",
+    "end_seconds",
+    "end (s)",
+    "end time (s)",
+    "stop",
+    "stop_s",
+    "stop_time",
 ];
 const FIRST_FRAME: &[&str] = &["frame_start", "start_frame", "onset_frame", "first_frame"];
 const END_FRAME: &[&str] = &["frame_end", "end_frame", "offset_frame"];
 const LABEL: &[&str] = &["label", "event_label", "class", "species", "annotation", "speaker"];
-const FILE: &[&str] = &["path", "file", "filename", "file_name", "audio", "audio_file", "recording", "begin file"];
+const FILE: &[&str] =
+    &["path", "file", "filename", "file_name", "audio", "audio_file", "recording", "begin file"];
 /// Where Raven says when a selection begins in its own file, and not in all files one after the other.
 const FILE_OFFSET: &str = "File Offset (s)";
 
@@ -59,7 +85,9 @@ pub(super) fn parse(text: &str, options: &LabelOptions) -> Result<Parsed> {
         parsed.rows.push(Row { file, label, line });
     }
     if twins > 0 {
-        parsed.messages.push(format!("{twins} rows show a selection in another view and are not counted again"));
+        parsed
+            .messages
+            .push(format!("{twins} rows show a selection in another view and are not counted again"));
     }
     Ok(parsed)
 }
@@ -84,7 +112,8 @@ impl Columns {
             "" => guess(header, names, what, setting),
             asked => column(header, asked, setting).map(Some),
         };
-        let is_frame = |column: usize, names: &[&str]| names.contains(&header[column].to_lowercase().as_str());
+        let is_frame =
+            |column: usize, names: &[&str]| names.contains(&header[column].to_lowercase().as_str());
         let mut onset = find(&options.onset_column, ONSET, "the onset", "onset-column")?;
         let mut offset = find(&options.offset_column, OFFSET, "the offset", "offset-column")?;
         let mut in_frames = onset.is_some_and(|onset| is_frame(onset, FIRST_FRAME));
@@ -140,7 +169,8 @@ impl Columns {
     /// Names the columns that nothing looks at.
     fn ignored(&self, header: &[String]) -> Option<String> {
         let [selection, view] = self.views.map_or([None; 2], |views| views.map(Some));
-        let used = [self.file, Some(self.onset), self.offset, Some(self.label), self.file_offset, selection, view];
+        let used =
+            [self.file, Some(self.onset), self.offset, Some(self.label), self.file_offset, selection, view];
         let unused = header.iter().enumerate().filter(|(k, _)| !used.contains(&Some(*k)));
         let names: Vec<&str> = unused.map(|(_, name)| name.as_str()).collect();
         (!names.is_empty()).then(|| format!("columns that are not used: {}", some_of(&names)))
@@ -177,7 +207,11 @@ mod tests {
 
     #[test]
     fn common_names_of_columns_are_guessed_and_others_are_kept_out_of_the_way() {
-        for header in ["path,onset_s,offset_s,label,score", "File;Start;End;Species;x", "filename\tbegin\tstop\tclass\ty"] {
+        for header in [
+            "path,onset_s,offset_s,label,score",
+            "File;Start;End;Species;x",
+            "filename\tbegin\tstop\tclass\ty",
+        ] {
             let d = header.chars().find(|c| ",;\t".contains(*c)).unwrap().to_string();
             let row = ["a.wav", "0.5", "1.5", "dog", "7"].join(&d);
             let parsed = parse(&format!("{header}\n{row}\n"), &LabelOptions::default()).unwrap();
@@ -212,7 +246,9 @@ mod tests {
         let frames = "frame_start,frame_end,label\n2,5,a\n";
         assert_eq!(labels(&parse(frames, &hop).unwrap()), [(1.0, 2.5, "a")]);
         assert!(message(frames, &LabelOptions::default()).contains("--label-hop"));
-        assert!(message("frame_start,frame_end,label\n2.5,5,a\n", &hop).contains("not the number of a frame"));
+        assert!(
+            message("frame_start,frame_end,label\n2.5,5,a\n", &hop).contains("not the number of a frame")
+        );
     }
 
     #[test]

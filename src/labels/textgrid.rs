@@ -12,7 +12,8 @@ pub(super) fn parse(text: &str, tier: &str) -> Result<Vec<TimedLabel>> {
     if kinds != ["ooTextFile", "TextGrid"] {
         return Err(wrong("is no TextGrid".to_string()));
     }
-    (tokens.number("start")?, tokens.number("end")?);
+    tokens.number("start")?;
+    tokens.number("end")?;
     let mut tiers = Vec::new();
     for _ in 0..tokens.count()? {
         tiers.push(tokens.tier()?);
@@ -21,9 +22,10 @@ pub(super) fn parse(text: &str, tier: &str) -> Result<Vec<TimedLabel>> {
     let at = match tier {
         "" if tiers.len() == 1 => 0,
         "" => return Err(wrong(format!("has the tiers {}; choose one with --tier", some_of(&names)))),
-        tier => names.iter().position(|name| *name == tier).ok_or_else(|| {
-            wrong(format!("has no tier \"{tier}\"; its tiers are {}", some_of(&names)))
-        })?,
+        tier => names
+            .iter()
+            .position(|name| *name == tier)
+            .ok_or_else(|| wrong(format!("has no tier \"{tier}\"; its tiers are {}", some_of(&names))))?,
     };
     Ok(tiers.swap_remove(at).1)
 }
@@ -65,7 +67,10 @@ impl<'a> Tokens<'a> {
             let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
             let word = &self.rest[..end];
             self.rest = &self.rest[end..];
-            if word.parse::<f64>().is_ok_and(|_| word.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))) {
+            if word
+                .parse::<f64>()
+                .is_ok_and(|_| word.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)))
+            {
                 return Ok(Token::Number(word));
             }
         }
@@ -110,7 +115,9 @@ impl<'a> Tokens<'a> {
 
     fn count(&mut self) -> Result<u64> {
         match self.next()? {
-            Token::Number(word) => word.parse().map_err(|_| self.wrong("a number of tiers or intervals is due")),
+            Token::Number(word) => {
+                word.parse().map_err(|_| self.wrong("a number of tiers or intervals is due"))
+            }
             Token::Text(_) => Err(self.wrong("a text stands where a number is due")),
         }
     }
@@ -122,7 +129,8 @@ impl<'a> Tokens<'a> {
             _ => return Err(self.wrong("a tier must be an IntervalTier or a TextTier")),
         };
         let name = self.text()?.0;
-        (self.number("start")?, self.number("end")?);
+        self.number("start")?;
+        self.number("end")?;
         let mut labels = Vec::new();
         for _ in 0..self.count()? {
             let onset = self.number("onset")?;
@@ -162,7 +170,7 @@ mod tests {
         let error = |text: &str, tier: &str| parse(text, tier).unwrap_err().to_string();
         assert!(error(LONG, "").contains("has the tiers words, clicks; choose one with --tier"));
         assert!(error(LONG, "x").contains("has no tier \"x\""));
-        assert!(error(&SHORT[..60], "").contains("ends too early"));
+        assert!(error(&SHORT[..45], "").contains("ends too early"));
         assert!(error(&SHORT.replace("\"dog\"", "\"dog"), "").contains("no closing quote (line 15)"));
         assert!(error(&SHORT.replace("1\n1\n0\n1", "1\n1\n2\n1"), "").contains("before it begins at 2 s"));
         assert!(error(&SHORT.replace("\"dog\"", "7"), "").contains("a number stands where a text"));

@@ -193,7 +193,8 @@ fn wav_header(pipe: &mut dyn Read) -> Result<(Fmt, Option<u64>)> {
             return Ok((fmt, (!UNKNOWN_SIZES.contains(&size)).then_some(size)));
         }
         if size > MAX_SKIPPED || head[..4] == *b"fmt " && size > MAX_FORMAT_CHUNK {
-            let message = format!("a chunk of {size} bytes stands before the sound; at most {MAX_SKIPPED} are read");
+            let message =
+                format!("a chunk of {size} bytes stands before the sound; at most {MAX_SKIPPED} are read");
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let mut body = vec![0; (size + (size & 1)) as usize];
@@ -279,7 +280,10 @@ mod tests {
     fn what_is_missing_or_too_much_is_said() {
         let warning = |bytes: &[u8]| read(bytes, None, 100).unwrap().1.warnings.join("; ");
         let odd = warning(&seven()[..1_001]);
-        assert!(odd.contains("in the middle of a sample: its last 1 of 2 bytes") && odd.contains("before its header"));
+        assert!(
+            odd.contains("in the middle of a sample: its last 1 of 2 bytes")
+                && odd.contains("before its header")
+        );
         assert!(warning(&[seven(), seven()].concat()).contains("another recording follows"));
         let error = |bytes: &[u8]| read(bytes, None, 100).unwrap_err();
         assert_eq!(error(b"").kind, ErrorKind::Empty);

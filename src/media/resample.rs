@@ -183,9 +183,12 @@ mod tests {
 
     #[test]
     fn pieces_of_any_size_give_the_bits_of_the_whole() {
-        for (from, to) in [(44_100, 16_000), (8_000, 16_000), (48_000, 16_000), (16_000, 16_000), (11_025, 8_000)] {
+        for (from, to) in
+            [(44_100, 16_000), (8_000, 16_000), (48_000, 16_000), (16_000, 16_000), (11_025, 8_000)]
+        {
             for length in [1, 2, 500, 1_500, 7_001] {
-                let samples: Vec<f32> = (0..length).map(|i| ((i * i * 31) % 1009) as f32 / 504.5 - 1.0).collect();
+                let samples: Vec<f32> =
+                    (0..length).map(|i| ((i * i * 31) % 1009) as f32 / 504.5 - 1.0).collect();
                 let whole = resample(samples.clone(), from, to).unwrap();
                 for piece in [1, 333, 10_000] {
                     let (mut stream, mut out) = (StreamResampler::new(from, to).unwrap(), Vec::new());

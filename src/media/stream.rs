@@ -104,7 +104,10 @@ impl AudioStream {
     pub fn finish(self) -> Result<Audio> {
         let num_samples = self.num_samples();
         if num_samples == 0 {
-            return Err(Error::new(ErrorKind::Empty, format!("the {} stream holds no samples", self.info.codec)));
+            return Err(Error::new(
+                ErrorKind::Empty,
+                format!("the {} stream holds no samples", self.info.codec),
+            ));
         }
         let warnings = match self.source {
             Source::File(reader) => reader.warnings().to_vec(),
@@ -126,7 +129,8 @@ impl AudioStream {
 fn check_rate(options: &AudioOptions) -> Result<()> {
     match options.sample_rate {
         Some(rate) if !(MIN_SAMPLE_RATE..=MAX_SAMPLE_RATE).contains(&rate) => {
-            let message = format!("cannot resample to {rate} Hz: choose {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz");
+            let message =
+                format!("cannot resample to {rate} Hz: choose {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz");
             Err(Error::new(ErrorKind::Config, message))
         }
         _ => Ok(()),

@@ -148,10 +148,14 @@ fn read_side_by_side(
 
 fn check(network: &Network, width: usize) -> Result<()> {
     if network.config().pooling != Pooling::None {
-        return Err(Error::new(ErrorKind::Model, "the network gives one answer for a clip, none for its frames"));
+        return Err(Error::new(
+            ErrorKind::Model,
+            "the network gives one answer for a clip, none for its frames",
+        ));
     }
     if width != network.input_size() {
-        let message = format!("frames have {width} features where the network takes {}", network.input_size());
+        let message =
+            format!("frames have {width} features where the network takes {}", network.input_size());
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     Ok(())
@@ -182,7 +186,14 @@ impl<'a> FrameStream<'a> {
         check(network, network.input_size())?;
         let rnn = network.rnn();
         let states = vec![vec![0.0; rnn.state_size()]; rnn.num_layers()];
-        Ok(Self { network, head: Head::new(network)?, lookahead, block: block.max(1), states, waiting: Vec::new() })
+        Ok(Self {
+            network,
+            head: Head::new(network)?,
+            lookahead,
+            block: block.max(1),
+            states,
+            waiting: Vec::new(),
+        })
     }
 
     /// Takes frames `[T, D]` and appends to `logits [T, K]` those that are now known.

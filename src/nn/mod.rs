@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, ErrorKind, Result};
 
 pub use cell::CellKind;
-pub use head::Pooling;
 pub use frames::{FrameStream, Rows};
+pub use head::Pooling;
 pub use network::{Network, Weights};
 
 /// Upper limits on what a file may ask for, so that a header cannot exhaust memory.

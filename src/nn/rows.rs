@@ -94,7 +94,9 @@ impl Rows {
                 let mut bytes = vec![0; 4 * range.len()];
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 let offset = 4 * range.start as u64;
-                file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes)).map_err(failed)?;
+                file.seek(SeekFrom::Start(offset))
+                    .and_then(|_| file.read_exact(&mut bytes))
+                    .map_err(failed)?;
                 out.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
             }
         }

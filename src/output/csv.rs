@@ -92,7 +92,7 @@ fn number<T: ToString>(value: Option<T>) -> String {
 
 /// A spreadsheet runs a cell that begins with one of these as a formula; a leading `'` makes it text.
 /// <https://owasp.org/www-community/attacks/CSV_Injection>
-fn guarded(text: &str) -> Cow<'_, str> {
+pub(super) fn guarded(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
         Cow::Owned(format!("'{text}"))
     } else {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::ClassifyRecord;
+use serde::Serialize;
 
 pub struct JsonlWriter<W> {
     out: W,
@@ -13,7 +13,7 @@ impl<W: Write> JsonlWriter<W> {
         Self { out }
     }
 
-    pub fn write(&mut self, record: &ClassifyRecord) -> io::Result<()> {
+    pub fn write(&mut self, record: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
         self.out.write_all(&line)?;

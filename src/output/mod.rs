@@ -2,8 +2,10 @@
 
 mod csv;
 mod destination;
+pub mod events;
 mod json;
 mod jsonl;
+mod npy;
 pub mod record;
 mod text;
 
@@ -15,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 pub use destination::Destination;
 pub use json::JsonWriter;
-pub use record::{ClassifyRecord, ProbeRecord};
+pub use jsonl::JsonlWriter;
+pub use npy::NpyWriter;
+pub use record::{ClassifyRecord, ProbeRecord, TagRecord};
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::SCHEMA_VERSION;
 use crate::decide::Prediction;
+use crate::event::ScoredEvent;
 use crate::media::Audio;
 use crate::media::probe::Probe;
 use crate::model::{Model, Task};
@@ -24,6 +25,52 @@ pub struct ClassifyRecord {
     pub input: InputInfo,
     #[serde(flatten)]
     pub outcome: Outcome<Classified>,
+}
+
+/// What `percept tag` says of one input.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct TagRecord {
+    /// Version of this format.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
+    pub schema_version: u32,
+    /// Name and version of the program that wrote this.
+    pub tool: String,
+    pub model: ModelInfo,
+    pub input: InputInfo,
+    #[serde(flatten)]
+    pub outcome: Outcome<TaggedFile>,
+}
+
+/// What happens when.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct TaggedFile {
+    /// What a person should know: damage after good audio, replaced samples, a helper program used.
+    pub warnings: Vec<String>,
+    /// By onset, then in the order of the model's labels.
+    pub events: Vec<ScoredEvent>,
+    /// Only with `--frames`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<Frames>,
+}
+
+/// Every frame: number `i` lasts from `start + i * hop` to `start + (i + 1) * hop` seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Frames {
+    /// Seconds.
+    pub start: f64,
+    /// Seconds from one frame to the next.
+    pub hop: f64,
+    /// Each frame's label; a list where several may hold at once.
+    pub labels: Vec<FrameLabels>,
+    /// `scores[i][k]`: frame `i`'s score of the model's label `k`, 0 to 1.
+    pub scores: Vec<Vec<f32>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum FrameLabels {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// What `percept probe` says of one input.
@@ -129,25 +176,56 @@ pub enum InputKind {
     Audio,
 }
 
-impl ClassifyRecord {
-    pub fn ok(model: &ModelInfo, path: &Path, audio: Audio, predictions: Vec<Prediction>) -> Self {
-        let input = InputInfo {
-            path: path.to_string_lossy().into_owned(),
+impl InputInfo {
+    fn named(path: &Path) -> Self {
+        Self { path: path.to_string_lossy().into_owned(), ..Self::default() }
+    }
+
+    fn audio(path: &Path, audio: &Audio) -> Self {
+        Self {
             kind: Some(InputKind::Audio),
-            container: Some(audio.container),
-            codec: Some(audio.codec),
+            container: Some(audio.container.clone()),
+            codec: Some(audio.codec.clone()),
             duration: Some(audio.num_samples as f64 / f64::from(audio.sample_rate)),
             sample_rate: Some(audio.sample_rate),
             channels: Some(audio.channels),
             num_samples: Some(audio.num_samples),
-            mix: Some(audio.mix),
-        };
+            mix: Some(audio.mix.clone()),
+            ..Self::named(path)
+        }
+    }
+}
+
+impl TagRecord {
+    pub fn ok(
+        model: &ModelInfo,
+        path: &Path,
+        audio: Audio,
+        events: Vec<ScoredEvent>,
+        frames: Option<Frames>,
+    ) -> Self {
+        let input = InputInfo::audio(path, &audio);
+        Self::new(model, input, Outcome::Ok(TaggedFile { warnings: audio.warnings, events, frames }))
+    }
+
+    pub fn error(model: &ModelInfo, path: &Path, error: &Error) -> Self {
+        Self::new(model, InputInfo::named(path), Outcome::Error { error: ErrorInfo::new(error, path) })
+    }
+
+    fn new(model: &ModelInfo, input: InputInfo, outcome: Outcome<TaggedFile>) -> Self {
+        let tool = crate::TOOL.to_string();
+        Self { schema_version: SCHEMA_VERSION, tool, model: model.clone(), input, outcome }
+    }
+}
+
+impl ClassifyRecord {
+    pub fn ok(model: &ModelInfo, path: &Path, audio: Audio, predictions: Vec<Prediction>) -> Self {
+        let input = InputInfo::audio(path, &audio);
         Self::new(model, input, Outcome::Ok(Classified { warnings: audio.warnings, predictions }))
     }
 
     pub fn error(model: &ModelInfo, path: &Path, error: &Error) -> Self {
-        let input = InputInfo { path: path.to_string_lossy().into_owned(), ..InputInfo::default() };
-        Self::new(model, input, Outcome::Error { error: ErrorInfo::new(error, path) })
+        Self::new(model, InputInfo::named(path), Outcome::Error { error: ErrorInfo::new(error, path) })
     }
 
     fn new(model: &ModelInfo, input: InputInfo, outcome: Outcome<Classified>) -> Self {

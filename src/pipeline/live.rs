@@ -40,7 +40,9 @@ impl<'a> LiveTagger<'a> {
                 (tagger.clock().frames(seconds), BLOCK)
             }
             (true, Some(seconds)) => {
-                return wrong(format!("the look-ahead is {seconds} s; it must be 0 to {MAX_LOOKAHEAD_SECONDS} s"));
+                return wrong(format!(
+                    "the look-ahead is {seconds} s; it must be 0 to {MAX_LOOKAHEAD_SECONDS} s"
+                ));
             }
             (true, None) => {
                 return wrong(format!(
@@ -49,7 +51,9 @@ impl<'a> LiveTagger<'a> {
                 ));
             }
             (false, Some(_)) => {
-                return wrong(format!("`{name}` reads in one direction and needs no look-ahead; leave it out"));
+                return wrong(format!(
+                    "`{name}` reads in one direction and needs no look-ahead; leave it out"
+                ));
             }
         };
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::decide::{EventStream, FrameEvent, Rule, sigmoid, softmax};
+use crate::decide::{Decisions, EventStream, FrameEvent, Rule, sigmoid, softmax};
 use crate::event::ScoredEvent;
 use crate::features::{Extractor, Features, StreamExtractor};
 use crate::media::{self, Audio, AudioOptions, AudioStream};
@@ -80,10 +80,14 @@ impl Tagger {
         FrameClock { hop_length: features.hop_length, sample_rate: features.sample_rate }
     }
 
+    pub(crate) fn decisions(&self) -> &Decisions {
+        // A model without is refused when it is loaded.
+        self.model.header().decisions.as_ref().expect("a tagger has decisions")
+    }
+
     /// How its scores become events.
     pub fn rule(&self) -> &Rule {
-        // A model without is refused when it is loaded.
-        &self.model.header().decisions.as_ref().expect("a tagger has decisions").rule
+        &self.decisions().rule
     }
 
     /// Decodes, resamples and tags a whole file. `on_scores` is given the scores `[n, K]` of all frames, piece by piece.
@@ -198,8 +202,18 @@ impl Tagger {
 
     /// Logits `[n, K]` -> scores `[n, K]`, 0 to 1.
     pub(crate) fn score(&self, logits: &[f32]) -> Result<Vec<f32>> {
+        let scores = self.scores_at(logits, self.decisions().temperature);
+        if scores.iter().all(|score| score.is_finite()) {
+            return Ok(scores);
+        }
+        let message =
+            "the model gave no number as a score; its weights are damaged or it was trained on other data";
+        Err(Error::new(ErrorKind::Model, message))
+    }
+
+    /// The same at any temperature, unchecked.
+    pub(crate) fn scores_at(&self, logits: &[f32], temperature: f32) -> Vec<f32> {
         let header = self.model.header();
-        let temperature = header.decisions.as_ref().map_or(1.0, |decisions| decisions.temperature);
         let mut scores = Vec::with_capacity(logits.len());
         let mut frame = vec![0.0; header.labels.len()];
         for logits in logits.chunks_exact(header.labels.len()) {
@@ -209,11 +223,7 @@ impl Tagger {
                 OutputKind::Sigmoid => sigmoid(&frame),
             });
         }
-        if scores.iter().all(|score| score.is_finite()) {
-            return Ok(scores);
-        }
-        let message = "the model gave no number as a score; its weights are damaged or it was trained on other data";
-        Err(Error::new(ErrorKind::Model, message))
+        scores
     }
 
     /// Mean scores of the windows that a frame is in.

@@ -110,7 +110,7 @@ pub struct LabelsConfig {
     pub gaps: Unmarked,
     /// What recordings without labels are.
     pub unlabelled: Unmarked,
-    /// Seconds that a label holds of which only the onset is known, from its onset on. 0 is one frame.
+    /// Seconds that a label holds of which only the onset is known, half of them before it. 0 is one frame.
     pub onset_width: f64,
     /// Seconds of background that are learned between two segments of one label that abut, so that they stay two. 0 to 1.
     pub separation: f64,

@@ -284,7 +284,8 @@ mod tests {
             }
         }
         assert!(
-            text.contains("lstm_peephole_diagonal") && text.contains("One of: last, mean, max, attention, none."),
+            text.contains("lstm_peephole_diagonal")
+                && text.contains("One of: last, mean, max, attention, none."),
             "{text}"
         );
         assert!(text.contains("dropout = 0.2\n") && text.contains("\n# directory =\n"), "{text}");

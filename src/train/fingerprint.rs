@@ -40,9 +40,7 @@ pub fn fingerprint(dataset: &Dataset, parts: &Parts) -> Result<Fingerprint> {
     let mut lines: Vec<String> = hashes
         .iter()
         .filter(|(part, ..)| *part != Part::Test)
-        .map(|(part, i, hash)| {
-            format!("{}\t{hash}\t{}\n", part.name(), said_of(dataset, *i))
-        })
+        .map(|(part, i, hash)| format!("{}\t{hash}\t{}\n", part.name(), said_of(dataset, *i)))
         .collect();
     lines.sort_unstable();
     let sha256 = hex(Sha256::digest(lines.concat()).as_slice());
@@ -120,10 +118,25 @@ mod tests {
             .map(|&(name, content, label)| {
                 let path = root.path().join(name);
                 std::fs::write(&path, content).unwrap();
-                Item { path, truth: Truth::Label(label), part: None, group: None, line: None, label_file: None }
+                Item {
+                    path,
+                    truth: Truth::Label(label),
+                    part: None,
+                    group: None,
+                    line: None,
+                    label_file: None,
+                }
             })
             .collect();
-        (root, Dataset { labels: vec!["cat".into(), "dog".into()], has_background: false, items, messages: vec![] })
+        (
+            root,
+            Dataset {
+                labels: vec!["cat".into(), "dog".into()],
+                has_background: false,
+                items,
+                messages: vec![],
+            },
+        )
     }
 
     #[test]

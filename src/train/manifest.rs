@@ -204,6 +204,7 @@ fn check_files(clips: &[Clip]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::MAX_COLUMNS;
     use crate::train::Dataset;
 
     /// A manifest beside the files `a.wav`, `b.wav`, `c, d.wav`.

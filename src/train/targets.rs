@@ -57,8 +57,9 @@ impl Targeter {
         let middle = |position: f64| (position - 0.5).ceil().clamp(0.0, frames as f64) as usize;
         for (i, span) in spans.iter().enumerate() {
             let is_onset = span.onset == span.offset;
-            let end = if is_onset { span.onset + self.onset_width } else { self.shortened(span, &spans[i + 1..]) };
-            let (mut first, mut last) = (middle(map.frame(span.onset)), middle(map.frame(end)));
+            let half = if is_onset { 0.5 * self.onset_width } else { 0.0 };
+            let end = if is_onset { span.onset + half } else { self.shortened(span, &spans[i + 1..]) };
+            let (mut first, mut last) = (middle(map.frame(span.onset - half)), middle(map.frame(end)));
             if first >= last {
                 let at = map.frame(span.onset).floor();
                 if !(0.0..frames as f64).contains(&at) {
@@ -85,7 +86,8 @@ impl Targeter {
 
     /// The end of a segment, earlier where the next one of its label would follow at once.
     fn shortened(&self, span: &Span, later: &[Span]) -> f64 {
-        let next = later.iter().find(|next| next.label == span.label).map_or(f64::INFINITY, |next| next.onset);
+        let next =
+            later.iter().find(|next| next.label == span.label).map_or(f64::INFINITY, |next| next.onset);
         span.offset.min(next - self.separation).max(span.onset)
     }
 }
@@ -125,8 +127,8 @@ mod tests {
     #[test]
     fn onsets_hold_as_long_as_they_are_told_to() {
         let config = LabelsConfig { onset_width: 0.03, ..LabelsConfig::default() };
-        let spans = [span(0.02, 0.02, 0), span(0.3, 0.3, 0)];
-        assert_eq!(held(&Targeter::new(&config, 1, false).targets(&spans, 10, PLAIN), 0, 1), [2, 3, 4]);
+        let spans = [span(0.024, 0.024, 0), span(0.3, 0.3, 0)];
+        assert_eq!(held(&Targeter::new(&config, 1, false).targets(&spans, 10, PLAIN), 0, 1), [1, 2, 3]);
         let one = Targeter::new(&LabelsConfig::default(), 1, false);
         assert_eq!(held(&one.targets(&spans, 10, PLAIN), 0, 1), [2]);
     }
@@ -134,8 +136,12 @@ mod tests {
     #[test]
     fn frames_without_a_label_are_background_or_unknown() {
         let exclusive = LabelsConfig { exclusive: true, ..LabelsConfig::default() };
-        let targets = Targeter::new(&exclusive, 3, true).targets(&[span(0.0, 0.02, 1), span(0.019, 0.03, 2)], 5, PLAIN);
-        assert_eq!((held(&targets, 0, 3), held(&targets, 1, 3), held(&targets, 2, 3)), (vec![3, 4], vec![0, 1], vec![2]));
+        let targets =
+            Targeter::new(&exclusive, 3, true).targets(&[span(0.0, 0.02, 1), span(0.019, 0.03, 2)], 5, PLAIN);
+        assert_eq!(
+            (held(&targets, 0, 3), held(&targets, 1, 3), held(&targets, 2, 3)),
+            (vec![3, 4], vec![0, 1], vec![2])
+        );
         let unknown = LabelsConfig { gaps: Unmarked::LeaveOut, ..LabelsConfig::default() };
         let targets = Targeter::new(&unknown, 1, false).targets(&[span(0.02, 0.04, 0)], 5, PLAIN);
         assert_eq!(targets.weights, [0.0, 0.0, 1.0, 1.0, 0.0]);
@@ -152,7 +158,8 @@ mod tests {
     #[test]
     fn labels_move_with_a_recording_that_is_stretched_and_shifted() {
         let map = TimeMap { frames_per_second: 50.0, shift: 3.0 };
-        let targets = Targeter::new(&LabelsConfig::default(), 1, false).targets(&[span(0.02, 0.06, 0)], 10, map);
+        let targets =
+            Targeter::new(&LabelsConfig::default(), 1, false).targets(&[span(0.02, 0.06, 0)], 10, map);
         assert_eq!(held(&targets, 0, 1), [4, 5]);
     }
 }

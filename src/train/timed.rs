@@ -23,7 +23,10 @@ impl Dataset {
     /// As [`Dataset::load`] and [`read_labels`]; with file and line, labels that overlap where they exclude each other.
     pub fn load_timed(data: &DataConfig, labels: &LabelsConfig) -> Result<Self> {
         let Some(source) = &labels.source else {
-            return Err(Error::new(ErrorKind::Config, "no labels in time are named ([labels] source, --labels)"));
+            return Err(Error::new(
+                ErrorKind::Config,
+                "no labels in time are named ([labels] source, --labels)",
+            ));
         };
         let (clips, mut messages) = match (&data.directory, &data.manifest) {
             (Some(directory), None) => directory::recordings(directory)?,
@@ -239,7 +242,12 @@ mod tests {
 
     #[test]
     fn speakers_become_speech_and_overlap() {
-        let turns = vec![label(0.0, 3.0, "a", 2), label(2.0, 5.0, "b", 3), label(5.0, 6.0, "a", 4), label(8.0, 9.0, "c", 5)];
+        let turns = vec![
+            label(0.0, 3.0, "a", 2),
+            label(2.0, 5.0, "b", 3),
+            label(5.0, 6.0, "a", 4),
+            label(8.0, 9.0, "c", 5),
+        ];
         let config =
             LabelsConfig { merge: "speech".into(), overlap: "both".into(), ..LabelsConfig::default() };
         let found = chosen(turns.clone(), &config).unwrap();
@@ -251,11 +259,15 @@ mod tests {
     #[test]
     fn labels_that_overlap_although_they_are_exclusive_are_an_error_with_the_line() {
         let config = LabelsConfig { exclusive: true, ..LabelsConfig::default() };
-        let good = vec![label(0.0, 1.0005, "a", 2), label(1.0, 2.0, "b", 3), label(2.0, 3.0, "background", 4)];
+        let good =
+            vec![label(0.0, 1.0005, "a", 2), label(1.0, 2.0, "b", 3), label(2.0, 3.0, "background", 4)];
         assert_eq!(chosen(good, &config).unwrap().len(), 2);
         let bad = vec![label(0.0, 5.0, "a", 2), label(1.0, 2.0, "a", 3)];
         let error = chosen(bad, &config).unwrap_err();
-        assert!(error.to_string().contains("\"a\" of line 2 ends, at 5 s") && error.to_string().ends_with("(line 3)"));
+        assert!(
+            error.to_string().contains("\"a\" of line 2 ends, at 5 s")
+                && error.to_string().ends_with("(line 3)")
+        );
     }
 
     #[test]
@@ -271,7 +283,10 @@ mod tests {
         };
         assert!(item.check_spans(2.0).is_ok());
         let error = item.check_spans(1.5).unwrap_err().to_string();
-        assert!(error.starts_with("a.txt: a label from 1 s to 2.05 s lies behind the end of a.wav"), "{error}");
+        assert!(
+            error.starts_with("a.txt: a label from 1 s to 2.05 s lies behind the end of a.wav"),
+            "{error}"
+        );
         assert!(error.ends_with("(line 7)"), "{error}");
     }
 }

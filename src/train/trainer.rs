@@ -152,7 +152,8 @@ fn evaluate_items(model: &Model, dataset: &Dataset, indices: &[usize]) -> Result
         Task::Tag => {
             let recordings = items.iter().map(|item| item.reference(&dataset.labels)).collect::<Vec<_>>();
             let tagger = Tagger::new(model.clone())?;
-            evaluate_recordings(&tagger, &recordings, &options, DEFAULT_COLLAR, &|_| {}).map(Measured::Frames)
+            evaluate_recordings(&tagger, &recordings, &options, DEFAULT_COLLAR, &|_| {})
+                .map(|evaluation| Measured::Frames(Box::new(evaluation)))
         }
     }
 }
@@ -179,7 +180,7 @@ fn usual_decisions(config: &TrainConfig, dataset: &Dataset) -> Option<Decisions>
             min_length: 1,
         }),
     };
-    Some(Decisions { temperature: 1.0, rule })
+    Some(Decisions { temperature: 1.0, rule, tuned: None })
 }
 
 /// A labelled clip in memory: a recording, or a piece of one.
@@ -263,7 +264,7 @@ fn load_part(
 fn cut(signal: Signal, index: usize, window: f64, clips: &mut Vec<Clip>) {
     let (rate, total) = (signal.sample_rate, signal.samples.len());
     let length = (window * f64::from(rate)).round() as usize;
-    let pieces = if length == 0 { 1 } else { ((total + length / 2) / length).max(1) };
+    let pieces = (total + length / 2).checked_div(length).unwrap_or(1).max(1);
     for piece in 0..pieces {
         let start = piece * length;
         let end = if piece + 1 == pieces { total } else { start + length };
@@ -642,7 +643,9 @@ fn count_correct(logits: &Tensor, examples: &[&Example], output: OutputKind) -> 
                 for ((logits, truth), &weight) in frames.zip(&truth.weights) {
                     let right = match output {
                         OutputKind::Softmax => truth[best(logits)] == 1.0,
-                        OutputKind::Sigmoid => logits.iter().zip(truth).all(|(l, t)| (*l > 0.0) == (*t > 0.5)),
+                        OutputKind::Sigmoid => {
+                            logits.iter().zip(truth).all(|(l, t)| (*l > 0.0) == (*t > 0.5))
+                        }
                     };
                     correct += f64::from(weight) * f64::from(u8::from(right));
                 }

@@ -127,6 +127,7 @@ fn tiny_model(task: Task) -> Model {
         labels,
         features,
         network,
+        decisions: None,
         provenance: Provenance::default(),
     };
     Model::new(header, None, weights, Precision::F32).unwrap()

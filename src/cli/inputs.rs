@@ -1,0 +1,94 @@
+//! Many inputs: side by side, and in their order.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Runs `work` on all inputs, `jobs` at a time, and hands the results to `finish` in the order of the inputs.
+pub fn in_order<T: Send>(
+    inputs: &[PathBuf],
+    jobs: usize,
+    work: impl Fn(&Path) -> T + Sync,
+    mut finish: impl FnMut(&Path, T) -> Result<()>,
+) -> Result<()> {
+    if jobs <= 1 {
+        return inputs.iter().try_for_each(|path| finish(path, work(path)));
+    }
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        // Bounded, so that workers wait for a slow writer.
+        let (sender, receiver) = mpsc::sync_channel(2 * jobs);
+        for _ in 0..jobs {
+            let (sender, next, work) = (sender.clone(), &next, &work);
+            scope.spawn(move || {
+                while let Some((i, path)) = Some(next.fetch_add(1, Ordering::Relaxed))
+                    .and_then(|i| inputs.get(i).map(|path| (i, path)))
+                {
+                    if sender.send((i, work(path))).is_err() {
+                        break; // The writer has failed.
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut due = 0;
+        for (i, result) in receiver {
+            early.insert(i, result);
+            while let Some(result) = early.remove(&due) {
+                finish(&inputs[due], result)?;
+                due += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The result must not replace what it is made from.
+pub fn refuse_overwriting<'a>(out: Option<&Path>, sources: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let Some(out) = out else { return Ok(()) };
+    let Ok(target) = out.canonicalize() else { return Ok(()) };
+    for source in sources {
+        if source.canonicalize().is_ok_and(|source| source == target) {
+            let message = "is both read and to be written (-o); give the result another name";
+            return Err(Error::new(ErrorKind::Path, message).with_path(out));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_inputs_whatever_the_number_of_jobs() {
+        let inputs: Vec<PathBuf> = (0..50).map(|i| PathBuf::from(i.to_string())).collect();
+        for jobs in [1, 2, 7, 50] {
+            let mut seen = Vec::new();
+            let work = |path: &Path| {
+                let i: u64 = path.to_str().unwrap().parse().unwrap();
+                std::thread::sleep(std::time::Duration::from_millis((i * 7) % 5));
+                i
+            };
+            in_order(&inputs, jobs, work, |path, i| {
+                assert_eq!(path, Path::new(&i.to_string()));
+                seen.push(i);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(seen, (0..50).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_writer_that_fails_stops_the_workers() {
+        let inputs = vec![PathBuf::from("x"); 1000];
+        let fail = |_: &Path, ()| Err(Error::new(ErrorKind::Io, "disk full"));
+        let error = in_order(&inputs, 4, |_| (), fail).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Io);
+    }
+}
