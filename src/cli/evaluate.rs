@@ -84,16 +84,19 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return compare_lists(reference, estimated, check_collar(args.lists.collar)?, args.format);
     }
     let task = if args.data.has_labels() { Task::Tag } else { Task::Classify };
-    let model = model_choice::load(args.model.as_deref(), task)?;
-    if model.header().task == Task::Tag {
-        return evaluate_tagger(&args, model);
-    }
+    let load = || model_choice::load(args.model.as_deref(), task);
+    // The built-in model comes last: it is named only where there is something for it to do.
+    let named = if args.model.is_some() || task == Task::Tag { Some(load()?) } else { None };
+    let named = match named {
+        Some(model) if model.header().task == Task::Tag => return evaluate_tagger(&args, model),
+        other => other,
+    };
     let mut config = DataConfig::default();
     args.data.apply(&mut config);
     let data = Dataset::load(&config)?;
     data.messages.iter().for_each(say);
     let choice = args.split.unwrap_or_else(|| usual_choice(&data));
-    let classifier = Classifier::new(model)?;
+    let classifier = Classifier::new(named.map_or_else(load, Ok)?)?;
     let clips = choose(&data, choice, &classifier.model().header().labels)?;
     say(format_args!("evaluating {} of {} clips: {}", clips.len(), data.items.len(), choice.name()));
 

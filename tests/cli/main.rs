@@ -6,6 +6,8 @@ mod events;
 mod info;
 mod probe;
 mod schema;
+mod tag;
+mod tag_training;
 mod train;
 
 use std::collections::BTreeMap;
@@ -13,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use assert_cmd::Command;
+use percept::decide::{Decisions, Exclusive, Rule};
 use percept::features::{FeatureConfig, Normalize};
 use percept::model::{Model, ModelHeader, Precision, Provenance, Task};
-use percept::nn::{Network, NetworkConfig};
+use percept::nn::{Network, NetworkConfig, Pooling};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -110,10 +113,19 @@ impl Run {
 
 /// Random weights: nothing it says is true, but it says the same each time.
 fn tiny_model(task: Task) -> Model {
+    tiny(task, true)
+}
+
+fn tiny(task: Task, bidirectional: bool) -> Model {
     let features =
         FeatureConfig { sample_rate: 8000, n_fft: 256, hop_length: 80, n_mels: 8, ..Default::default() };
     let features = FeatureConfig { normalize: Normalize::None, ..features };
-    let network = NetworkConfig { hidden_size: 4, num_layers: 1, ..Default::default() };
+    let (pooling, decisions) = match task {
+        Task::Classify => (Pooling::Attention, None),
+        Task::Tag => (Pooling::None, Some(plain_decisions())),
+    };
+    let network =
+        NetworkConfig { hidden_size: 4, num_layers: 1, pooling, bidirectional, ..Default::default() };
     let labels: Vec<String> = ["low", "middle", "high"].map(String::from).to_vec();
     let weights: BTreeMap<_, _> = Network::init(&network, features.num_features(), labels.len(), 7)
         .unwrap()
@@ -127,10 +139,16 @@ fn tiny_model(task: Task) -> Model {
         labels,
         features,
         network,
-        decisions: None,
+        decisions,
         provenance: Provenance::default(),
     };
     Model::new(header, None, weights, Precision::F32).unwrap()
+}
+
+/// Each frame's likeliest label; the first is the background.
+fn plain_decisions() -> Decisions {
+    let rule = Exclusive { background: Some(0), majority: false, min_length: 1, transition: None };
+    Decisions { temperature: 1.0, rule: Rule::Exclusive(rule), tuned: None }
 }
 
 /// A 440 Hz tone at 8 kHz, full scale 0.5.
@@ -138,7 +156,11 @@ fn tone(num_samples: usize) -> Vec<f32> {
     (0..num_samples).map(|i| 0.5 * (i as f32 * 440.0 * std::f32::consts::TAU / 8000.0).sin()).collect()
 }
 
-/// The sample that comes with the program.
+/// The samples that come with the program.
+fn number() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/number.wav"))
+}
+
 fn seven() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/seven.wav"))
 }
