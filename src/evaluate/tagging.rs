@@ -6,11 +6,10 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::events::{Comparison, compare};
-use super::segmentation::edit_distance;
+use super::events::{Comparison, PsdsParameters, compare, psds};
 use super::{Failure, Segmentation, segmentation};
 use crate::decide::calibration::Reliability;
-use crate::decide::{FrameEvent, Rule};
+use crate::decide::{FrameEvent, Rule, Thresholds};
 use crate::event::Event;
 use crate::labels::EventLists;
 use crate::media::AudioOptions;
@@ -38,15 +37,22 @@ pub struct TagEvaluation {
     pub frames: FrameScores,
     /// Labels of frames as stretches; only where labels exclude each other.
     pub segmentation: Option<Segmentation>,
-    /// Edit distance of the sequences of events' labels over the length of the true ones, of all recordings together
-    /// (label error rate). Unlike `segment_error_rate` it tells two events of one label that abut from one. Only where
-    /// labels exclude each other.
-    pub label_error_rate: Option<f64>,
     pub events: Comparison,
+    /// Polyphonic sound detection scores over 50 thresholds; where labels may hold at once.
+    pub psds: Option<Psds>,
     /// Scores of frames beside how often they are right.
     pub reliability: Reliability,
     /// Files that could not be read; they count nowhere else.
     pub failures: Vec<Failure>,
+}
+
+/// Polyphonic sound detection scores (Bilen et al. 2020), 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Psds {
+    /// DCASE's first scenario: events must be found where they are.
+    pub scenario_1: f64,
+    /// Its second: labels must not be mistaken for each other.
+    pub scenario_2: f64,
 }
 
 /// Frames and labels, each decision counted for itself.
@@ -140,7 +146,6 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
     let mut counts = vec![Counts::default(); labels.len()];
     let (mut frames, mut right) = (0, 0);
     let mut stretches = Vec::new();
-    let (mut distances, mut length) = (0, 0);
     let mut reliability = Vec::new();
     for (reference, found) in pairs {
         let name = reference.path.display().to_string();
@@ -167,8 +172,6 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
                     },
                 ));
                 stretches.push((truth, said));
-                distances += edit_distance(&names(&reference.events), &names(&found.events));
-                length += reference.events.len();
             }
             None => reliability.extend(found.scores.iter().copied().zip(truth.iter().copied())),
         }
@@ -181,11 +184,38 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
         seconds: pairs.iter().map(|(_, found)| found.seconds).sum(),
         frames: FrameScores::new(frames, right, &counts, labels, background),
         segmentation: exclusive.map(|background| segmentation(each, background)),
-        label_error_rate: (length > 0).then(|| distances as f64 / length as f64),
         events: compare(&truth_lists, &found_lists, collar),
+        psds: psds_of(tagger, pairs),
         reliability: Reliability::new(reliability),
         failures: vec![],
     }
+}
+
+/// With one threshold for all labels, in the place of their own.
+fn psds_of(tagger: &Tagger, pairs: &[(&Reference, Found)]) -> Option<Psds> {
+    const THRESHOLDS: usize = 50;
+    let Rule::Thresholds(rule) = tagger.rule() else { return None };
+    let labels = &tagger.model().header().labels;
+    let name = |reference: &Reference| reference.path.display().to_string();
+    let points: Vec<EventLists> = (0..THRESHOLDS)
+        .into_par_iter()
+        .map(|i| {
+            let threshold = (2 * i + 1) as f32 / (2 * THRESHOLDS) as f32;
+            let rule = Rule::Thresholds(Thresholds { high: vec![threshold; labels.len()], ..rule.clone() });
+            let events = |scores: &[f32]| {
+                let events = rule.events(scores, labels.len());
+                events.iter().map(|event| tagger.scored(event).event()).collect()
+            };
+            pairs.iter().map(|(reference, found)| (name(reference), events(&found.scores))).collect()
+        })
+        .collect();
+    let reference = pairs.iter().map(|(reference, _)| (name(reference), reference.events.clone())).collect();
+    let durations = pairs.iter().map(|(reference, found)| (name(reference), found.seconds)).collect();
+    let score = |parameters| psds(&reference, &durations, &points, parameters).ok();
+    Some(Psds {
+        scenario_1: score(&PsdsParameters::SCENARIO_1)?,
+        scenario_2: score(&PsdsParameters::SCENARIO_2)?,
+    })
 }
 
 pub(super) fn names(events: &[Event]) -> Vec<&str> {
@@ -298,7 +328,7 @@ impl TagEvaluation {
             ("frame_f1", self.frames.f1),
             ("event_f1", self.events.event_based.overall.f_measure),
             ("onset_f1", self.events.onset_based.overall.f_measure),
-            ("label_error_rate", self.label_error_rate),
+            ("label_error_rate", self.events.label_error_rate),
         ];
         figures.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect()
     }
@@ -338,15 +368,20 @@ impl TagEvaluation {
         text += "\n";
         if let Some(s) = &self.segmentation {
             text += &format!(
-                "stretches: edit {}, F1@10/25/50 {} / {} / {}; label error rate {}\n\n",
+                "stretches: edit {}, F1@10/25/50 {} / {} / {}\n\n",
                 percent(s.edit_score),
                 percent(s.f1_at_10),
                 percent(s.f1_at_25),
-                percent(s.f1_at_50),
-                percent(self.label_error_rate)
+                percent(s.f1_at_50)
             );
         }
         text += &self.events.table();
+        if let Some(psds) = &self.psds {
+            text += &format!(
+                "PSDS {:.3} and {:.3} (DCASE's scenarios 1 and 2)\n",
+                psds.scenario_1, psds.scenario_2
+            );
+        }
         text += &format!("\n{}", self.reliability.table());
         for failure in &self.failures {
             text += &format!("could not be read: {}\n", crate::error::one_line(&failure.to_string()));

@@ -2,6 +2,8 @@
 //!
 //! A line that begins with a backslash gives the frequencies of the label above it.
 
+use std::borrow::Cow;
+
 use super::{Parsed, TimedLabel, seconds, wrong};
 use crate::Result;
 use crate::error::Position;
@@ -31,7 +33,16 @@ fn label(line: &str, number: u64) -> Result<TimedLabel> {
             fields.len()
         )));
     };
-    TimedLabel::new(seconds(onset, "onset")?, seconds(offset, "offset")?, label, number)
+    TimedLabel::new(seconds(onset, "onset")?, seconds(offset, "offset")?, &unquoted(label), number)
+}
+
+/// Audacity quotes nothing; programs that write such files as CSV do.
+fn unquoted(label: &str) -> Cow<'_, str> {
+    let inner = label.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner {
+        Some(inner) if !inner.replace("\"\"", "").contains('"') => inner.replace("\"\"", "\"").into(),
+        _ => label.into(),
+    }
 }
 
 #[cfg(test)]

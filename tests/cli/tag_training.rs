@@ -81,6 +81,7 @@ fn a_model_learns_to_tag_is_tuned_and_is_evaluated() {
     let f1 = &report["evaluation"]["events"]["event_based"]["overall"]["f_measure"];
     assert!(f1.as_f64().unwrap() > 0.8, "{f1}");
     assert!(report["evaluation"]["segmentation"].is_null());
+    assert!(report["evaluation"]["psds"]["scenario_1"].as_f64().unwrap() > 0.3);
 
     // What it finds is what was there, in a file it knows nothing of.
     let found = place.run(&["tag", "-m", "tuned.safetensors", "r0.wav"]).json();
@@ -96,7 +97,10 @@ fn exclusive_labels_have_a_background_and_the_same_seed_gives_the_same_model() {
     let run = train(&place, "b.safetensors", &more);
     let report = run.json();
     assert_eq!(report["model"]["labels"], serde_json::json!(["background", "high", "low"]));
-    assert!(report["test"]["label_error_rate"].is_number() && report["test"]["segmentation"].is_object());
+    assert!(
+        report["test"]["events"]["label_error_rate"].is_number()
+            && report["test"]["segmentation"].is_object()
+    );
     let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
     // They are called a and b.
     let weights = |bytes: Vec<u8>| bytes[bytes.len() - 4_000..].to_vec();

@@ -2,11 +2,13 @@
 
 mod event_based;
 mod matching;
+mod psds;
 mod report;
 mod scores;
 mod segment_based;
 
 pub use event_based::{Collar, event_based};
+pub use psds::{PsdsParameters, psds};
 pub use report::{Comparison, EventsReport, compare};
 pub use scores::{Averages, EventScores, Scores};
 pub use segment_based::segment_based;

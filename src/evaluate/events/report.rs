@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Collar, EventScores, event_based, segment_based};
 use crate::TOOL;
+use crate::evaluate::segmentation::edit_distance;
+use crate::event::Event;
 use crate::labels::EventLists;
 
 /// What `percept evaluate --reference --estimated` prints as JSON.
@@ -36,6 +38,9 @@ pub struct Comparison {
     pub event_based: EventScores,
     /// The same, where only onsets count.
     pub onset_based: EventScores,
+    /// Edit distance of the sequences of labels over the length of the true ones, of all recordings together; null where
+    /// nothing is true, or events of a recording overlap.
+    pub label_error_rate: Option<f64>,
 }
 
 /// Compares two event lists: segments of 1 s, onsets within `collar` seconds, offsets within that or 20% of the length.
@@ -51,7 +56,26 @@ pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> C
         segment_based: segment_based(reference, estimated, TIME_RESOLUTION),
         event_based: by(Some(SHARE_OF_LENGTH)),
         onset_based: by(None),
+        label_error_rate: label_error_rate(reference, estimated),
     }
+}
+
+fn label_error_rate(reference: &EventLists, estimated: &EventLists) -> Option<f64> {
+    let (mut distance, mut length) = (0, 0);
+    for (truth, found) in super::pairs(reference, estimated) {
+        let (truth, found) = (sequence(truth)?, sequence(found)?);
+        distance += edit_distance(&truth, &found);
+        length += truth.len();
+    }
+    (length > 0).then(|| distance as f64 / length as f64)
+}
+
+/// Labels by onset; `None` where two hold at once.
+fn sequence(events: &[Event]) -> Option<Vec<&str>> {
+    let mut events: Vec<&Event> = events.iter().collect();
+    events.sort_by(|a, b| a.onset.total_cmp(&b.onset));
+    let overlap = events.windows(2).any(|pair| pair[1].onset < pair[0].offset);
+    (!overlap).then(|| events.iter().map(|event| event.label.as_str()).collect())
 }
 
 impl EventsReport {
@@ -84,6 +108,9 @@ impl Comparison {
                 figure(scores.class_wise_average.f_measure),
                 overall.reference
             );
+        }
+        if let Some(rate) = self.label_error_rate {
+            table += &format!("label error rate {}\n", figure(Some(rate)));
         }
         table
     }

@@ -135,8 +135,8 @@ mod tests {
             (
                 EventFormat::Raven,
                 "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tBegin File\tAnnotation\tScore\n\
-                 1\tSpectrogram 1\t1\t0.1\t0.3\t0\t22050\ta b.wav\t=dog\t0.75\n\
-                 2\tSpectrogram 1\t1\t606.7\t607\t0\t22050\ta b.wav\tsay \"ah\" <1>\t0.75\n",
+                 1\tSpectrogram 1\t1\t0.1\t0.3\t0.0\t22050.0\ta b.wav\t=dog\t0.75\n\
+                 2\tSpectrogram 1\t1\t606.7\t607.0\t0.0\t22050.0\ta b.wav\tsay \"ah\" <1>\t0.75\n",
             ),
             (
                 EventFormat::Rttm,
