@@ -1,6 +1,6 @@
 //! # Percept
 //!
-//! Percept learns to classify sound with recurrent networks, and then does it anywhere.
+//! Percept learns to classify and tag sound with recurrent networks, and then does it anywhere.
 //!
 //! The folders are the data flow; each knows nothing of what stands to its right:
 //!
@@ -12,11 +12,12 @@
 //!
 //! * [`media`] opens a file and gives a mono [`signal::Signal`] at the rate that is asked for.
 //! * [`features`] turns a signal into frames `[T, D]`: power or log-mel spectrogram, MFCC, deltas.
-//! * [`nn`] turns frames `[B, T, D]` into logits `[B, K]`: stacked, bidirectional LSTM or GRU, pooling, linear.
+//! * [`nn`] turns frames `[B, T, D]` into logits, `[B, K]` with pooling or `[B, T, K]` without: stacked, bidirectional LSTM
+//!   or GRU, linear.
 //! * [`decide`] turns logits into labels with scores; an [`event::Event`] is a label with a beginning and an end.
 //! * [`output`] writes results as JSON, JSON lines, CSV or text.
 //! * [`model`] is the one self-describing file; [`pipeline`] chains the stages for inference.
-//! * [`labels`] reads files that say what happens when.
+//! * [`labels`] reads files that say what happens when; [`time`] is the only arithmetic of frames and seconds.
 //! * [`files`] writes a file whole or not at all.
 //! * [`train`] and [`evaluate`] make a model from a folder and say how good it is.
 //!

@@ -260,19 +260,14 @@ impl Model {
         self.header.features.normalize.apply(self.normalization.as_ref(), features);
     }
 
-    /// The same model with another way from scores to events.
+    /// The same model with another way from scores to events. What was measured with the old one is forgotten; `metrics` are
+    /// what is known of the new one.
     ///
     /// # Errors
     /// [`ErrorKind::Model`] where they do not fit the model, or it makes no events.
-    pub fn with_decisions(&self, decisions: Decisions) -> Result<Self> {
-        let header = ModelHeader { decisions: Some(decisions), ..self.header.clone() };
-        Self::new(header, self.normalization.clone(), self.weights.clone(), self.precision)
-    }
-
-    /// The same model with more metrics in its provenance.
-    pub fn with_metrics(&self, metrics: impl IntoIterator<Item = (String, f64)>) -> Result<Self> {
-        let mut header = self.header.clone();
-        header.provenance.metrics.extend(metrics);
+    pub fn with_decisions(&self, decisions: Decisions, metrics: BTreeMap<String, f64>) -> Result<Self> {
+        let mut header = ModelHeader { decisions: Some(decisions), ..self.header.clone() };
+        header.provenance.metrics = metrics;
         Self::new(header, self.normalization.clone(), self.weights.clone(), self.precision)
     }
 

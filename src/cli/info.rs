@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{model_choice, print};
+use crate::decide::{Decisions, Rule};
 use crate::error::one_line;
 use crate::model::{Model, ModelHeader, Task};
 use crate::{Error, ErrorKind, Result};
@@ -79,7 +80,7 @@ fn text(model: &Model) -> String {
         ("labels", format!("{}: {}", header.labels.len(), header.labels.join(", "))),
         ("features", settings(&header.features)),
         ("network", settings(&header.network)),
-        ("decisions", header.decisions.as_ref().map(settings).unwrap_or_default()),
+        ("decisions", header.decisions.as_ref().map(decided).unwrap_or_default()),
         ("parameters", model.num_parameters().to_string()),
         ("trained by", provenance.tool.clone()),
         ("seed", provenance.seed.to_string()),
@@ -92,6 +93,28 @@ fn text(model: &Model) -> String {
     let mut text = String::new();
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         let _ = writeln!(text, "{name:<12} {}", wrapped(&one_line(value), 13));
+    }
+    text
+}
+
+/// How scores become events, without the tables.
+fn decided(decisions: &Decisions) -> String {
+    let mut short = decisions.clone();
+    short.tuned = None;
+    let mut text = String::new();
+    if let Rule::Exclusive(rule) = &mut short.rule
+        && rule.transition.take().is_some()
+    {
+        text = ", along the likeliest path (Viterbi)".to_string();
+    }
+    text = settings(&short) + &text;
+    if let Some(tuned) = &decisions.tuned {
+        let (goal, value, recordings) = (&tuned.goal, tuned.value, tuned.recordings);
+        text +=
+            &format!(", tuned to {goal} {value:.4} on {recordings} recordings (collar {} s)", tuned.collar);
+        if let Some(error) = tuned.reliability.expected_calibration_error {
+            text += &format!(", expected calibration error {error:.4}");
+        }
     }
     text
 }

@@ -134,7 +134,8 @@ pub fn tune(
         reliability_before: known.reliability(&before),
         failures,
     };
-    Ok((tagger.model().with_decisions(decisions)?, report))
+    let metrics = reached.map(|value| (format!("tuning_{}", goal.name()), value.abs()));
+    Ok((tagger.model().with_decisions(decisions, metrics.into_iter().collect())?, report))
 }
 
 /// Recordings of which both the truth and the network's answer are known.

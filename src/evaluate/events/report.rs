@@ -74,7 +74,7 @@ fn label_error_rate(reference: &EventLists, estimated: &EventLists) -> Option<f6
 fn sequence(events: &[Event]) -> Option<Vec<&str>> {
     let mut events: Vec<&Event> = events.iter().collect();
     events.sort_by(|a, b| a.onset.total_cmp(&b.onset));
-    let overlap = events.windows(2).any(|pair| pair[1].onset < pair[0].offset);
+    let overlap = events.windows(2).any(|p| p[1].onset < p[0].offset || p[1].onset == p[0].onset);
     (!overlap).then(|| events.iter().map(|event| event.label.as_str()).collect())
 }
 
