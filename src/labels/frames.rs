@@ -5,17 +5,27 @@ use crate::Result;
 
 pub(super) fn parse(text: &str, frame_hop: f64) -> Result<Vec<TimedLabel>> {
     let hop = check_frame_hop(frame_hop)?;
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let mut labels = Vec::new();
-    let mut start = 0;
-    for run in lines.chunk_by(|a, b| a == b) {
-        let end = start + run.len();
-        if !run[0].is_empty() {
-            labels.push(TimedLabel::new(start as f64 * hop, end as f64 * hop, run[0], start as u64 + 1)?);
+    // The run at hand: its label and first frame.
+    let mut run = ("", 0u64);
+    let mut frames = 0;
+    for line in text.lines().map(str::trim) {
+        if line != run.0 {
+            labels.extend(label(run, frames, hop)?);
+            run = (line, frames);
         }
-        start = end;
+        frames += 1;
     }
+    labels.extend(label(run, frames, hop)?);
     Ok(labels)
+}
+
+/// Frames `start..end`, if they have one.
+fn label((text, start): (&str, u64), end: u64, hop: f64) -> Result<Option<TimedLabel>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    TimedLabel::new(start as f64 * hop, end as f64 * hop, text, start + 1).map(Some)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::files::{decode_text, read_limited};
 use crate::{Error, ErrorKind, Result, model};
 
 /// Largest file of labels that is read, in bytes.
-pub const MAX_LABEL_BYTES: u64 = 256 << 20;
+pub const MAX_LABEL_BYTES: u64 = 64 << 20;
 /// The latest that an event may end, in seconds: 11 days.
 pub const MAX_SECONDS: f64 = 1e6;
 

@@ -57,6 +57,11 @@ impl Targeter {
         let middle = |position: f64| (position - 0.5).ceil().clamp(0.0, frames as f64) as usize;
         for (i, span) in spans.iter().enumerate() {
             let is_onset = span.onset == span.offset;
+            // A piece of a long recording has few of its labels.
+            let reach = if is_onset { self.onset_width } else { 0.0 };
+            if map.frame(span.offset + reach) < -1.0 || map.frame(span.onset - reach) > frames as f64 + 1.0 {
+                continue;
+            }
             let half = if is_onset { 0.5 * self.onset_width } else { 0.0 };
             let end = if is_onset { span.onset + half } else { self.shortened(span, &spans[i + 1..]) };
             let (mut first, mut last) = (middle(map.frame(span.onset - half)), middle(map.frame(end)));

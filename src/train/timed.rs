@@ -13,6 +13,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// Seconds by which labels that exclude each other may overlap: times in files are rounded.
 const ROUNDING: f64 = 1e-3;
+/// Labels that are told one by one.
+const MAX_COUNTED: usize = 60;
 /// Seconds by which a label may end behind its recording's end: it may have been drawn by hand.
 const BEYOND_END: f64 = 0.1;
 
@@ -225,7 +227,8 @@ fn counted(clips: &[(Clip, Vec<TimedLabel>, Option<PathBuf>)], source: &Path) ->
     }
     let each: Vec<String> = counts.iter().map(|(label, count)| format!("{label} {count}")).collect();
     let recordings = clips.len();
-    format!("{recordings} recordings have labels in {}: {}", source.display(), some_of(&each))
+    let all = if each.len() > MAX_COUNTED { some_of(&each) } else { each.join(", ") };
+    format!("{recordings} recordings have labels in {}: {all}", source.display())
 }
 
 #[cfg(test)]
