@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::data::{Choice, DataArgs};
 use super::{Jobs, exit_code, model_choice, print, say, say_lines};
 use crate::error::some_of;
-use crate::evaluate::events::{EventsReport, compare};
+use crate::evaluate::events::{EventsReport, Psds, compare};
 use crate::evaluate::{DEFAULT_COLLAR, Evaluation, Measured, Report, evaluate_files, evaluate_recordings};
-use crate::labels::read_dcase;
+use crate::labels::{read_dcase, read_durations};
 use crate::media::AudioOptions;
 use crate::model::{Model, Task};
 use crate::pipeline::{Classifier, Tagger};
@@ -67,6 +67,10 @@ struct ListArgs {
     #[arg(long, value_name = "TSV", requires = "reference")]
     estimated: Option<PathBuf>,
 
+    /// Lengths of the recordings, for PSDS: filename and duration in seconds, separated by tabs
+    #[arg(long, value_name = "TSV", requires = "reference")]
+    durations: Option<PathBuf>,
+
     /// Seconds by which the ends of a found event may be off [default: 0.2]
     #[arg(long, value_name = "SECONDS")]
     collar: Option<f64>,
@@ -81,7 +85,8 @@ enum Format {
 pub fn run(args: Args) -> Result<ExitCode> {
     if let Some((reference, estimated)) = args.lists.reference.as_deref().zip(args.lists.estimated.as_deref())
     {
-        return compare_lists(reference, estimated, check_collar(args.lists.collar)?, args.format);
+        let durations = args.lists.durations.as_deref();
+        return compare_lists(reference, estimated, durations, check_collar(args.lists.collar)?, args.format);
     }
     let task = if args.data.has_labels() { Task::Tag } else { Task::Classify };
     let load = || model_choice::load(args.model.as_deref(), task);
@@ -155,14 +160,24 @@ fn check_collar(collar: Option<f64>) -> Result<f64> {
     Err(Error::new(ErrorKind::Config, message))
 }
 
-fn compare_lists(reference: &Path, estimated: &Path, collar: f64, format: Format) -> Result<ExitCode> {
+fn compare_lists(
+    reference: &Path,
+    estimated: &Path,
+    durations: Option<&Path>,
+    collar: f64,
+    format: Format,
+) -> Result<ExitCode> {
     let (truth, found) = (read_dcase(reference)?, read_dcase(estimated)?);
     let strangers: Vec<&String> = found.keys().filter(|name| !truth.contains_key(*name)).collect();
     if !strangers.is_empty() {
         let path = reference.display();
         say(format_args!("{path} does not name {}: there all that was found is wrong", some_of(&strangers)));
     }
-    let report = compare(&truth, &found, collar);
+    let mut report = compare(&truth, &found, collar);
+    if let Some(durations) = durations {
+        let lengths = read_durations(durations)?;
+        report.psds = Some(Psds::of(&truth, &lengths, &[found]).map_err(|error| error.with_path(durations))?);
+    }
     match format {
         Format::Text => print(&report.table())?,
         Format::Json => {

@@ -1,7 +1,5 @@
 //! Labels of frames judged as stretches of equal labels, as action segmentation and the study of song do.
 
-use std::ops::Range;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,46 +33,88 @@ pub fn segmentation<'a>(
     background: Option<usize>,
 ) -> Segmentation {
     let (mut frames, mut right) = (0usize, 0usize);
-    let (mut edit_scores, mut distances, mut length) = (Vec::new(), 0usize, 0usize);
-    let mut hits = [Hits::default(); OVERLAPS.len()];
+    let mut sequences = Sequences::default();
     for (truth, found) in recordings {
         assert_eq!(truth.len(), found.len(), "a label for each frame on both sides");
         frames += truth.len();
         right += truth.iter().zip(found).filter(|(truth, found)| truth == found).count();
-        let (truth, found) = (stretches(truth, background), stretches(found, background));
-        let labels = |stretches: &[Stretch]| stretches.iter().map(|(label, _)| *label).collect::<Vec<_>>();
-        let distance = edit_distance(&labels(&truth), &labels(&found));
-        let longer = truth.len().max(found.len());
-        if longer > 0 {
-            edit_scores.push(1.0 - distance as f64 / longer as f64);
-        }
-        distances += distance;
-        length += truth.len();
-        for (hits, overlap) in hits.iter_mut().zip(OVERLAPS) {
-            hits.add(&truth, &found, overlap);
-        }
+        sequences.add(&stretches(truth, background), &stretches(found, background));
     }
-    let share = |part: f64, of: usize| (of > 0).then(|| part / of as f64);
-    let [f1_at_10, f1_at_25, f1_at_50] = hits.map(Hits::f1);
+    let SequenceScores { edit_score, f1_at_10, f1_at_25, f1_at_50, error_rate } = sequences.scores();
     Segmentation {
         frame_accuracy: share(right as f64, frames),
-        edit_score: share(edit_scores.iter().sum(), edit_scores.len()),
+        edit_score,
         f1_at_10,
         f1_at_25,
         f1_at_50,
-        segment_error_rate: share(distances as f64, length),
+        segment_error_rate: error_rate,
     }
 }
 
-type Stretch = (usize, Range<usize>);
+/// One label from one time to another, in any unit.
+pub(super) struct Stretch<L> {
+    pub label: L,
+    pub start: f64,
+    pub end: f64,
+}
 
-fn stretches(labels: &[usize], background: Option<usize>) -> Vec<Stretch> {
-    let mut start = 0;
+/// Gathers what sequences of stretches are judged by, recording by recording.
+#[derive(Default)]
+pub(super) struct Sequences {
+    edit_scores: Vec<f64>,
+    distances: usize,
+    length: usize,
+    hits: [Hits; OVERLAPS.len()],
+}
+
+/// As [`Segmentation`] has them.
+pub(super) struct SequenceScores {
+    pub edit_score: Option<f64>,
+    pub f1_at_10: Option<f64>,
+    pub f1_at_25: Option<f64>,
+    pub f1_at_50: Option<f64>,
+    pub error_rate: Option<f64>,
+}
+
+impl Sequences {
+    pub fn add<L: PartialEq>(&mut self, truth: &[Stretch<L>], found: &[Stretch<L>]) {
+        let longer = truth.len().max(found.len());
+        let truth_labels: Vec<&L> = truth.iter().map(|stretch| &stretch.label).collect();
+        let found_labels: Vec<&L> = found.iter().map(|stretch| &stretch.label).collect();
+        let distance = edit_distance(&truth_labels, &found_labels);
+        if longer > 0 {
+            self.edit_scores.push(1.0 - distance as f64 / longer as f64);
+        }
+        self.distances += distance;
+        self.length += truth.len();
+        for (hits, overlap) in self.hits.iter_mut().zip(OVERLAPS) {
+            hits.add(truth, found, overlap);
+        }
+    }
+
+    pub fn scores(self) -> SequenceScores {
+        let [f1_at_10, f1_at_25, f1_at_50] = self.hits.map(Hits::f1);
+        SequenceScores {
+            edit_score: share(self.edit_scores.iter().sum(), self.edit_scores.len()),
+            f1_at_10,
+            f1_at_25,
+            f1_at_50,
+            error_rate: share(self.distances as f64, self.length),
+        }
+    }
+}
+
+fn share(part: f64, of: usize) -> Option<f64> {
+    (of > 0).then(|| part / of as f64)
+}
+
+fn stretches(labels: &[usize], background: Option<usize>) -> Vec<Stretch<usize>> {
+    let mut end = 0;
     let all = labels.chunk_by(|a, b| a == b).map(|chunk| {
-        start += chunk.len();
-        (chunk[0], start - chunk.len()..start)
+        end += chunk.len();
+        Stretch { label: chunk[0], start: (end - chunk.len()) as f64, end: end as f64 }
     });
-    all.filter(|(label, _)| Some(*label) != background).collect()
+    all.filter(|stretch| Some(stretch.label) != background).collect()
 }
 
 /// Of two sequences (Levenshtein 1966).
@@ -100,14 +140,14 @@ struct Hits {
 
 impl Hits {
     /// Each found stretch belongs to the true one of its label that it overlaps most; a true one is found once.
-    fn add(&mut self, truth: &[Stretch], found: &[Stretch], least: f64) {
+    fn add<L: PartialEq>(&mut self, truth: &[Stretch<L>], found: &[Stretch<L>], least: f64) {
         let mut taken = vec![false; truth.len()];
-        for (label, range) in found {
+        for one in found {
             let mut best = (0, f64::NEG_INFINITY);
-            for (i, (other, true_range)) in truth.iter().enumerate() {
-                let both = range.end.min(true_range.end) as f64 - range.start.max(true_range.start) as f64;
-                let either = range.end.max(true_range.end) - range.start.min(true_range.start);
-                let overlap = if label == other { both / either as f64 } else { 0.0 };
+            for (i, other) in truth.iter().enumerate() {
+                let both = one.end.min(other.end) - one.start.max(other.start);
+                let either = one.end.max(other.end) - one.start.min(other.start);
+                let overlap = if one.label == other.label { both / either } else { 0.0 };
                 if overlap > best.1 {
                     best = (i, overlap);
                 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::events::{Comparison, PsdsParameters, compare, psds};
+use super::events::{Comparison, Psds, compare};
 use super::{Failure, Segmentation, segmentation};
 use crate::decide::calibration::Reliability;
 use crate::decide::{FrameEvent, Rule, Thresholds};
@@ -38,21 +38,10 @@ pub struct TagEvaluation {
     /// Labels of frames as stretches; only where labels exclude each other.
     pub segmentation: Option<Segmentation>,
     pub events: Comparison,
-    /// Polyphonic sound detection scores over 50 thresholds; where labels may hold at once.
-    pub psds: Option<Psds>,
     /// Scores of frames beside how often they are right.
     pub reliability: Reliability,
     /// Files that could not be read; they count nowhere else.
     pub failures: Vec<Failure>,
-}
-
-/// Polyphonic sound detection scores (Bilen et al. 2020), 0 to 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Psds {
-    /// DCASE's first scenario: events must be found where they are.
-    pub scenario_1: f64,
-    /// Its second: labels must not be mistaken for each other.
-    pub scenario_2: f64,
 }
 
 /// Frames and labels, each decision counted for itself.
@@ -184,8 +173,7 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
         seconds: pairs.iter().map(|(_, found)| found.seconds).sum(),
         frames: FrameScores::new(frames, right, &counts, labels, background),
         segmentation: exclusive.map(|background| segmentation(each, background)),
-        events: compare(&truth_lists, &found_lists, collar),
-        psds: psds_of(tagger, pairs),
+        events: Comparison { psds: psds_of(tagger, pairs), ..compare(&truth_lists, &found_lists, collar) },
         reliability: Reliability::new(reliability),
         failures: vec![],
     }
@@ -211,11 +199,7 @@ fn psds_of(tagger: &Tagger, pairs: &[(&Reference, Found)]) -> Option<Psds> {
         .collect();
     let reference = pairs.iter().map(|(reference, _)| (name(reference), reference.events.clone())).collect();
     let durations = pairs.iter().map(|(reference, found)| (name(reference), found.seconds)).collect();
-    let score = |parameters| psds(&reference, &durations, &points, parameters).ok();
-    Some(Psds {
-        scenario_1: score(&PsdsParameters::SCENARIO_1)?,
-        scenario_2: score(&PsdsParameters::SCENARIO_2)?,
-    })
+    Psds::of(&reference, &durations, &points).ok()
 }
 
 pub(super) fn names(events: &[Event]) -> Vec<&str> {
@@ -376,12 +360,6 @@ impl TagEvaluation {
             );
         }
         text += &self.events.table();
-        if let Some(psds) = &self.psds {
-            text += &format!(
-                "PSDS {:.3} and {:.3} (DCASE's scenarios 1 and 2)\n",
-                psds.scenario_1, psds.scenario_2
-            );
-        }
         text += &format!("\n{}", self.reliability.table());
         for failure in &self.failures {
             text += &format!("could not be read: {}\n", crate::error::one_line(&failure.to_string()));

@@ -54,6 +54,29 @@ fn lines(text: &str) -> Result<Vec<(u64, String, Option<Event>)>> {
     Ok(lines)
 }
 
+/// The lengths of recordings in seconds, as psds_eval's metadata has them: `filename` and `duration`, separated by tabs.
+///
+/// # Errors
+/// [`ErrorKind::Dataset`] with the line where a field is missing or no time; [`ErrorKind::Limit`].
+pub fn read_durations(path: &Path) -> Result<BTreeMap<String, f64>> {
+    let due = "a list of durations is due (filename, duration, separated by tabs)";
+    let text = read_text(path, due, MAX_LABEL_BYTES, ErrorKind::Dataset)?;
+    let mut durations = BTreeMap::new();
+    for (index, line) in text.lines().enumerate() {
+        let fields: Vec<&str> = line.split('\t').map(str::trim).collect();
+        if line.trim().is_empty() || index == 0 && fields.get(1) == Some(&"duration") {
+            continue;
+        }
+        let duration = match fields[..] {
+            [_, duration] => seconds(duration, "duration"),
+            _ => Err(Error::new(ErrorKind::Dataset, "filename and duration are due, separated by a tab")),
+        };
+        let duration = duration.map_err(|e| e.at(Position::Line(index as u64 + 1)).with_path(path))?;
+        durations.insert(fields[0].to_string(), duration);
+    }
+    Ok(durations)
+}
+
 /// The same list as labels to learn from.
 pub(super) fn rows(text: &str) -> Result<Parsed> {
     let mut parsed = Parsed { names_files: true, ..Parsed::default() };

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use dcase::{EventLists, read_dcase};
+pub use dcase::{EventLists, read_dcase, read_durations};
 pub use pairing::{Annotation, Annotations, read_labels};
 
 use crate::error::Position;

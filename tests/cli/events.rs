@@ -23,6 +23,17 @@ fn two_event_lists_are_compared_without_a_model() {
     assert_eq!(events["precision"].as_f64(), Some(1.0 / 3.0));
     assert!(report["event_based"]["class_wise"]["robin"]["precision"].is_null());
 
+    // Of wren robin and wren wren, and nothing and wren: half wrong and all.
+    assert_eq!((&report["label_error_rate"], &report["edit_score"]), (&1.0.into(), &0.25.into()));
+    assert_eq!((&report["f1_at_50"], &report["psds"]), (&0.4.into(), &Value::Null));
+    place.write("lengths.tsv", "filename\tduration\na.wav\t10\nb.wav\t10\nc.wav\t10\n");
+    let with = place.run(&[&COMPARE[..], &["--durations", "lengths.tsv"]].concat()).json();
+    schema::assert_valid(&place, "evaluate-events", &with);
+    assert!(with["psds"]["scenario_1"].is_number());
+    place.write("lengths.tsv", "a.wav\n");
+    let run = place.run(&[&COMPARE[..], &["--durations", "lengths.tsv"]].concat());
+    assert!(run.stderr().contains("lengths.tsv: filename and duration are due"), "{}", run.stderr());
+
     let narrow = place.run(&[&COMPARE[..], &["--collar", "0.01"]].concat()).json();
     assert_eq!(narrow["event_based"]["overall"]["true_positives"], 0);
     let text = place.run(&[&COMPARE[..], &["--format", "text"]].concat());

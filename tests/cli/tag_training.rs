@@ -81,7 +81,7 @@ fn a_model_learns_to_tag_is_tuned_and_is_evaluated() {
     let f1 = &report["evaluation"]["events"]["event_based"]["overall"]["f_measure"];
     assert!(f1.as_f64().unwrap() > 0.8, "{f1}");
     assert!(report["evaluation"]["segmentation"].is_null());
-    assert!(report["evaluation"]["psds"]["scenario_1"].as_f64().unwrap() > 0.3);
+    assert!(report["evaluation"]["events"]["psds"]["scenario_1"].as_f64().unwrap() > 0.3);
 
     // What it finds is what was there, in a file it knows nothing of.
     let found = place.run(&["tag", "-m", "tuned.safetensors", "r0.wav"]).json();

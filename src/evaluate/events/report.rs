@@ -1,13 +1,15 @@
 //! Two event lists compared in every way.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Collar, EventScores, event_based, segment_based};
-use crate::TOOL;
-use crate::evaluate::segmentation::edit_distance;
+use super::{Collar, EventScores, PsdsParameters, event_based, psds, segment_based};
+use crate::evaluate::segmentation::{SequenceScores, Sequences, Stretch};
 use crate::event::Event;
 use crate::labels::EventLists;
+use crate::{Result, TOOL};
 
 /// What `percept evaluate --reference --estimated` prints as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,9 +40,45 @@ pub struct Comparison {
     pub event_based: EventScores,
     /// The same, where only onsets count.
     pub onset_based: EventScores,
-    /// Edit distance of the sequences of labels over the length of the true ones, of all recordings together; null where
-    /// nothing is true, or events of a recording overlap.
+    /// Edit distance of the sequences of labels over the length of the true ones, of all recordings together; null, as the
+    /// next four, where nothing is true or events of a recording overlap.
     pub label_error_rate: Option<f64>,
+    /// One less the edit distance over the length of the longer sequence, the mean over recordings (Lea et al. 2016).
+    pub edit_score: Option<f64>,
+    /// F1 of events that overlap a true one of their label by at least 10, 25 and 50% of both together (Lea et al. 2017).
+    pub f1_at_10: Option<f64>,
+    pub f1_at_25: Option<f64>,
+    pub f1_at_50: Option<f64>,
+    /// Polyphonic sound detection scores: over 50 thresholds for a model, of the one list for lists. Null where the lengths
+    /// of the recordings are not known, or labels are exclusive.
+    pub psds: Option<Psds>,
+}
+
+/// Polyphonic sound detection scores (Bilen et al. 2020), 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Psds {
+    /// DCASE's first scenario: events must be found where they are.
+    pub scenario_1: f64,
+    /// Its second: labels must not be mistaken for each other.
+    pub scenario_2: f64,
+}
+
+impl Psds {
+    /// Of what is found at several thresholds; `durations` are the recordings' lengths in seconds.
+    ///
+    /// # Errors
+    /// Those of [`psds`].
+    pub fn of(
+        reference: &EventLists,
+        durations: &BTreeMap<String, f64>,
+        operating_points: &[EventLists],
+    ) -> Result<Self> {
+        let score = |parameters| psds(reference, durations, operating_points, parameters);
+        Ok(Self {
+            scenario_1: score(&PsdsParameters::SCENARIO_1)?,
+            scenario_2: score(&PsdsParameters::SCENARIO_2)?,
+        })
+    }
 }
 
 /// Compares two event lists: segments of 1 s, onsets within `collar` seconds, offsets within that or 20% of the length.
@@ -48,6 +86,8 @@ pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> C
     const SHARE_OF_LENGTH: f64 = 0.2;
     const TIME_RESOLUTION: f64 = 1.0;
     let by = |share_of_length| event_based(reference, estimated, Collar { seconds: collar, share_of_length });
+    let sequences = sequence_scores(reference, estimated);
+    let figure = |figure: fn(&SequenceScores) -> Option<f64>| sequences.as_ref().and_then(figure);
     Comparison {
         files: super::pairs(reference, estimated).count(),
         collar,
@@ -56,26 +96,30 @@ pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> C
         segment_based: segment_based(reference, estimated, TIME_RESOLUTION),
         event_based: by(Some(SHARE_OF_LENGTH)),
         onset_based: by(None),
-        label_error_rate: label_error_rate(reference, estimated),
+        label_error_rate: figure(|s| s.error_rate),
+        edit_score: figure(|s| s.edit_score),
+        f1_at_10: figure(|s| s.f1_at_10),
+        f1_at_25: figure(|s| s.f1_at_25),
+        f1_at_50: figure(|s| s.f1_at_50),
+        psds: None,
     }
 }
 
-fn label_error_rate(reference: &EventLists, estimated: &EventLists) -> Option<f64> {
-    let (mut distance, mut length) = (0, 0);
+/// `None` where two events of a recording hold at once.
+fn sequence_scores(reference: &EventLists, estimated: &EventLists) -> Option<SequenceScores> {
+    let mut sequences = Sequences::default();
     for (truth, found) in super::pairs(reference, estimated) {
-        let (truth, found) = (sequence(truth)?, sequence(found)?);
-        distance += edit_distance(&truth, &found);
-        length += truth.len();
+        sequences.add(&sequence(truth)?, &sequence(found)?);
     }
-    (length > 0).then(|| distance as f64 / length as f64)
+    Some(sequences.scores())
 }
 
-/// Labels by onset; `None` where two hold at once.
-fn sequence(events: &[Event]) -> Option<Vec<&str>> {
+fn sequence(events: &[Event]) -> Option<Vec<Stretch<&str>>> {
     let mut events: Vec<&Event> = events.iter().collect();
     events.sort_by(|a, b| a.onset.total_cmp(&b.onset));
     let overlap = events.windows(2).any(|p| p[1].onset < p[0].offset || p[1].onset == p[0].onset);
-    (!overlap).then(|| events.iter().map(|event| event.label.as_str()).collect())
+    let all = events.iter().map(|e| Stretch { label: e.label.as_str(), start: e.onset, end: e.offset });
+    (!overlap).then(|| all.collect())
 }
 
 impl EventsReport {
@@ -110,7 +154,18 @@ impl Comparison {
             );
         }
         if let Some(rate) = self.label_error_rate {
-            table += &format!("label error rate {}\n", figure(Some(rate)));
+            table += &format!(
+                "label error rate {}, edit score {}, F1@10/25/50 {} / {} / {}\n",
+                figure(Some(rate)),
+                figure(self.edit_score),
+                figure(self.f1_at_10),
+                figure(self.f1_at_25),
+                figure(self.f1_at_50)
+            );
+        }
+        if let Some(psds) = &self.psds {
+            let Psds { scenario_1, scenario_2 } = psds;
+            table += &format!("PSDS {scenario_1:.3} and {scenario_2:.3} (DCASE's scenarios 1 and 2)\n");
         }
         table
     }
