@@ -181,3 +181,56 @@ fn weights_that_are_not_numbers_are_damage() {
     let error = Model::new(header(), Some(normalization()), weights, Precision::F32).unwrap_err();
     assert!(error.message.contains("`head.bias` holds values that are not finite"), "{error}");
 }
+
+#[test]
+fn task_network_and_decisions_must_fit_each_other() {
+    let whole = serde_json::json!({
+        "temperature": 1.0,
+        "rule": {"thresholds": {"high": [0.5, 0.5], "low": 1.0, "median": 1, "max_gap": 0, "min_length": 1}}
+    });
+    let tagger = |change: fn(&mut serde_json::Value)| {
+        let mut decisions = whole.clone();
+        change(&mut decisions);
+        edit_header(|header| {
+            header["task"] = "tag".into();
+            header["network"]["pooling"] = "none".into();
+            header["decisions"] = decisions;
+        })
+    };
+    // The weights are those of a network that pools, so that is what is wrong with it.
+    assert!(error(&tagger(|_| ())).message.contains("attention.weight"));
+    for (bytes, part) in [
+        (edit_header(|header| header["task"] = "tag".into()), "is of task `tag`, which needs `decisions`"),
+        (edit_header(|header| header["network"]["pooling"] = "none".into()), "which needs pooling"),
+        (tagger(|d| d["temperature"] = 0.0.into()), "has a temperature of 0"),
+        (tagger(|d| d["rule"]["thresholds"]["high"] = serde_json::json!([0.5])), "a finite threshold is due"),
+        (tagger(|d| d["rule"]["thresholds"]["median"] = 2.into()), "`median` must be odd"),
+        (tagger(|d| d["rule"]["thresholds"]["max_gap"] = 1_000_000_000.into()), "a length is too large"),
+        (
+            tagger(|d| d["rule"] = serde_json::json!({"onsets": {"threshold": [], "distance": 1}})),
+            "a finite threshold",
+        ),
+        (
+            tagger(|d| {
+                d["rule"] = serde_json::json!({"exclusive": {
+                    "background": 2, "majority": false, "min_length": 1, "transition": null
+                }});
+            }),
+            "`background` is no label",
+        ),
+        (
+            tagger(|d| {
+                d["rule"] = serde_json::json!({"exclusive": {
+                    "background": 0, "majority": true, "min_length": 1,
+                    "transition": {"initial": [0.0, 0.0], "transition": [0.0, 0.0, 0.0]}
+                }});
+            }),
+            "`transition` does not fit",
+        ),
+        (tagger(|d| d["rule"] = serde_json::json!({"guess": {}})), "cannot be read"),
+    ] {
+        let error = error(&bytes);
+        assert_eq!(error.kind, ErrorKind::Model);
+        assert!(error.message.contains(part), "{part} is not in {error}");
+    }
+}

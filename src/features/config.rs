@@ -265,12 +265,6 @@ impl FeatureConfig {
         if num_samples == 0 || padded < self.n_fft { 0 } else { 1 + (padded - self.n_fft) / self.hop_length }
     }
 
-    /// Sample on which frame `t` is centred.
-    pub fn frame_position(&self, t: usize) -> u64 {
-        let first = if self.center { 0 } else { self.n_fft / 2 };
-        first as u64 + t as u64 * self.hop_length as u64
-    }
-
     /// Whether frames can be had while the sound is still coming in.
     ///
     /// # Errors
@@ -376,13 +370,11 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_counted_and_placed_as_librosa_does() {
+    fn frames_are_counted_as_librosa_does() {
         let centred = FeatureConfig::default();
         assert_eq!([0, 1, 159, 160, 16_000].map(|n| centred.num_frames(n)), [0, 1, 1, 2, 101]);
-        assert_eq!(centred.frame_position(3), 480);
         let left = FeatureConfig { center: false, ..FeatureConfig::default() };
         assert_eq!([511, 512, 671, 672].map(|n| left.num_frames(n)), [0, 1, 1, 2]);
-        assert_eq!(left.frame_position(1), 416);
         let odd = FeatureConfig { n_fft: 501, ..FeatureConfig::default() };
         assert_eq!([1, 160, 161].map(|n| odd.num_frames(n)), [1, 1, 2]);
     }

@@ -233,4 +233,36 @@ mod tests {
         assert!(error.message.contains("--label-format"), "{error}");
         assert_eq!(parse(" \n", &LabelOptions::default()).unwrap(), Parsed::default());
     }
+
+    #[test]
+    fn damaged_files_are_errors_and_never_more() {
+        use rand::{RngExt, SeedableRng};
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(4);
+        let samples = [
+            "File type = \"ooTextFile\"\n\"TextGrid\"\n\n0\n1\n<exists>\n1\n\"IntervalTier\"\n\"w\"\n0\n1\n1\n0\n1\n\"a\"\n",
+            "0.5\t1.5\tdog\n\\\t1\t2\n3\t3\tcat\n",
+            "a.wav\t0.5\t1.5\tdog\nb.wav\n",
+            "Selection\tView\tBegin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tSpecies\n1\tS\t1\t2\tb\t0.5\tA\n",
+            "path,frame_start,frame_end,label\n\"a,b\",1,2,\"x \"\"y\"\"\"\n",
+            "dog\n\ndog\ncat\n",
+        ];
+        let options = LabelOptions { frame_hop: 0.01, ..LabelOptions::default() };
+        for _ in 0..20_000 {
+            let mut bytes = samples[rng.random_range(0..samples.len())].as_bytes().to_vec();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..bytes.len());
+                match rng.random_range(0..4) {
+                    0 => bytes.truncate(at.max(1)),
+                    1 => bytes[at] = rng.random(),
+                    2 => bytes.insert(at, b"\t\n\",;\\-e9"[rng.random_range(0..9)]),
+                    _ => {
+                        bytes.remove(at);
+                        bytes.push(b'9');
+                    }
+                }
+            }
+            // Whatever it says, it says it.
+            let _ = decode(bytes).and_then(|text| parse(&text, &options));
+        }
+    }
 }
