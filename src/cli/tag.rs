@@ -111,15 +111,15 @@ enum Format {
     Csv,
     /// filename, onset, offset, event_label: what `percept evaluate --estimated` reads
     Dcase,
-    /// Audacity's label track; of one input, as are the next four
+    /// Audacity's label track; of one input
     Audacity,
-    /// Raven's selection table
+    /// Raven's selection table; of one input
     Raven,
-    /// NIST's rich transcription time marks; of any number of inputs
+    /// NIST's rich transcription time marks
     Rttm,
-    /// Praat's TextGrid
+    /// Praat's TextGrid; of one input
     Textgrid,
-    /// Captions for a web page
+    /// Captions for a web page; of one input
     Webvtt,
 }
 
