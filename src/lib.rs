@@ -10,7 +10,8 @@
 //!                                        └── model ─┴────────┘     train, evaluate beside; cli on top
 //! ```
 //!
-//! * [`media`] opens a file and gives a mono [`signal::Signal`] at the rate that is asked for.
+//! * [`media`] opens a file and gives a mono [`signal::Signal`] at the rate that is asked for, or the frames of pictures in
+//!   motion ([`media::video`]).
 //! * [`features`] turns a signal into frames `[T, D]`: power or log-mel spectrogram, MFCC, deltas.
 //! * [`nn`] turns frames `[B, T, D]` into logits, `[B, K]` with pooling or `[B, T, K]` without: stacked, bidirectional LSTM
 //!   or GRU, linear.

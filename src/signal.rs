@@ -15,3 +15,15 @@ impl Signal {
         self.samples.len() as f64 / f64::from(self.sample_rate)
     }
 }
+
+/// One picture of a video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoFrame {
+    /// In pixels.
+    pub width: u32,
+    pub height: u32,
+    /// Red, green and blue of each pixel, row by row: `[height, width, 3]`.
+    pub pixels: Vec<u8>,
+    /// When it is shown, in ticks of the video's time base.
+    pub ticks: i64,
+}

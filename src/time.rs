@@ -27,9 +27,31 @@ impl FrameClock {
     }
 }
 
+/// What a tick of a video lasts: `numerator / denominator` seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeBase {
+    pub numerator: u32,
+    /// Not 0.
+    pub denominator: u32,
+}
+
+impl TimeBase {
+    /// Seconds of so many ticks: the nearest `f64` to the exact fraction.
+    pub fn seconds(self, ticks: i64) -> f64 {
+        (i128::from(ticks) * i128::from(self.numerator)) as f64 / f64::from(self.denominator)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_of_a_video_do_not_drift_either() {
+        let ntsc = TimeBase { numerator: 1001, denominator: 30_000 };
+        assert_eq!(ntsc.seconds(30_000), 1001.0);
+        assert_eq!(ntsc.seconds(-30), -1.001);
+    }
 
     #[test]
     fn seconds_do_not_drift() {

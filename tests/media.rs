@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use percept::ErrorKind;
-use percept::media::probe::{Stream, probe};
+use percept::media::probe::{ProbeOptions, Stream, probe};
 use percept::media::{AudioOptions, AudioReader, load_audio, write_wav};
 use percept::signal::Signal;
 
@@ -173,7 +173,7 @@ fn bad_input_gives_one_clear_line_each() {
     let missing = folder.0.path().join("missing.wav");
     let error = load_audio(&missing, &AudioOptions::default()).unwrap_err();
     assert_eq!((error.kind, error.path.as_deref()), (ErrorKind::NotFound, Some(missing.as_path())));
-    assert_eq!(probe(&missing).unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(probe(&missing, &ProbeOptions::default()).unwrap_err().kind, ErrorKind::NotFound);
 }
 
 #[cfg(unix)]
@@ -240,7 +240,7 @@ fn probe_tells_what_a_file_holds_and_counts_exactly() {
     let folder = Folder::new();
     let path = folder.0.path().join("out.bin");
     write_wav(&path, &Signal { samples: vec![0.25; 12_345], sample_rate: 22_050 }).unwrap();
-    let found = probe(&path).unwrap();
+    let found = probe(&path, &ProbeOptions::default()).unwrap();
     assert_eq!(found.container, "wav");
     let [Stream::Audio(audio)] = found.streams.as_slice() else { panic!("{found:?}") };
     assert_eq!((audio.codec.as_str(), audio.sample_rate, audio.channels), ("pcm_f32le", 22_050, 1));
@@ -283,7 +283,7 @@ fn probe_says_that_an_adpcm_block_is_cut_short_and_holds_no_samples() {
     let folder = Folder::new();
     let mut bytes = sized(0x11, 1, 8_000, 4, &[0; 800]);
     bytes[32..34].copy_from_slice(&u16::MAX.to_le_bytes());
-    let found = probe(&folder.file("x.wav", &bytes)).unwrap();
+    let found = probe(&folder.file("x.wav", &bytes), &ProbeOptions::default()).unwrap();
     let [Stream::Audio(audio)] = found.streams.as_slice() else { panic!("{found:?}") };
     assert_eq!(audio.num_samples, Some(0));
     assert_eq!(
@@ -393,7 +393,7 @@ fn a_track_number_means_the_same_track_whoever_decodes() {
     let path =
         folder.file("x.mkv", &matroska_with_an_unknown_track(&[0, 0xE0, 0, 0xE0], &[0, 0x40, 0, 0x40]));
     let load = |audio_track| load_audio(&path, &AudioOptions { audio_track, ..Default::default() });
-    let found = probe(&path).unwrap();
+    let found = probe(&path, &ProbeOptions::default()).unwrap();
     if percept::media::ffmpeg::is_available() {
         assert_eq!(load(Some(0)).unwrap().signal.samples, [-0.25, -0.25]);
         assert_eq!(load(Some(1)).unwrap().signal.samples, [0.5, 0.5]);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use percept::ErrorKind;
 use percept::media::AudioReader;
-use percept::media::probe::{Stream, probe};
+use percept::media::probe::{ProbeOptions, Stream, probe};
+use percept::media::video::VideoOptions;
 use symphonia::core::checksum::Md5;
 use symphonia::core::io::Monitor;
 
@@ -261,12 +262,50 @@ fn probe_agrees_with_reading() {
                 _ => None,
             })
         };
-        let probed = probe(&path).ok().and_then(first);
+        let probed = probe(&path, &ProbeOptions::default()).ok().and_then(first);
         let expected = match read(path) {
             Found::Sound { num_samples, .. } => Some(num_samples),
             Found::Error(..) => None,
         };
         assert_eq!(probed, expected, "{}", reference.path);
+    }
+}
+
+#[test]
+fn frames_of_pictures_have_the_times_that_ffprobe_gives() {
+    let Some(zoo) = zoo() else { return };
+    let found = |path: &str| {
+        let options = ProbeOptions { frames: true, video: VideoOptions { fps: Some(10.0) } };
+        let probe = probe(&zoo.join(path), &options).unwrap();
+        match probe.streams.into_iter().next() {
+            Some(Stream::Video(stream)) => (stream.frames.unwrap(), probe.warnings),
+            other => panic!("{path}: {other:?}"),
+        }
+    };
+    // ffprobe -select_streams v:0 -show_entries frame=pts_time -of csv=p=0 FILE
+    for (name, count, first) in [
+        ("gifplayer-muybridge.gif", 380, &[0.0, 0.36, 0.4, 0.44, 0.48, 0.52][..]),
+        ("moon_impact.gif", 14, &[0.0, 0.15, 0.3, 0.45, 0.6, 0.75]),
+        ("beacon.gif", 2, &[0.0, 0.1]),
+        ("interlaced.gif", 1, &[0.0]),
+    ] {
+        let (frames, warnings) = found(&format!("gif_mit_apache2/samples/{name}"));
+        assert_eq!(
+            (frames.pts.len(), &frames.pts[..first.len()], warnings.len()),
+            (count, first, 0),
+            "{name}"
+        );
+    }
+    for (name, ticks, warning) in [
+        ("empty_frame", &[0, 1, 2, 4, 5, 6, 7][..], "frame 4 (004.jpg) is left out"),
+        ("not_an_image", &[0, 1, 2, 4, 5, 6, 7], "frame 4 (004.jpg) is left out"),
+        ("truncated_frame", &[0, 1, 2, 3, 4, 5, 6, 7], "frame 4 (004.jpg) is cut off"),
+        ("missing_frame", &[0, 1, 2, 3, 4, 5, 6], "5 to 7"),
+        ("mixed_sizes", &[0, 1, 2, 3, 4, 5, 6, 7], "1 frames have another size"),
+    ] {
+        let (frames, warnings) = found(&format!("made_corrupt_frames/{name}"));
+        assert_eq!(frames.ticks, ticks, "{name}");
+        assert!(warnings.join("; ").contains(warning), "{name}: {warnings:?}");
     }
 }
 

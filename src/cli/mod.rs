@@ -27,6 +27,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use crate::error::one_line;
 use crate::files::check_utf8;
 use crate::guard::guard;
+use crate::media::video::is_directory_of_images;
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -147,7 +148,8 @@ pub(crate) fn exit_code(failed: usize) -> ExitCode {
 /// What can be said of an input without opening it.
 fn check_input(path: &Path) -> Result<()> {
     check_utf8(path)?;
-    if path.is_dir() {
+    // A directory of pictures is a video.
+    if path.is_dir() && !is_directory_of_images(path) {
         let message = format!(
             "is a directory where a file is due; name the files in it, for example {}",
             path.join("*.wav").display()

@@ -35,3 +35,13 @@ pub const MAX_GAP_SECONDS: u64 = 60;
 pub const MAX_SILENCE_SECONDS: u64 = 600;
 /// Bytes behind the sound that may be a tag, and are no sign of damage.
 pub const MAX_TRAILING_TAG: u64 = 4096;
+/// Widest and highest picture, in pixels.
+pub const MAX_FRAME_SIDE: u32 = 16_384;
+/// Most memory that the decoder of one picture may take, in bytes.
+pub const MAX_FRAME_BYTES: u64 = 512 << 20;
+/// Most pictures of one video.
+pub const MAX_FRAMES: usize = 10_000_000;
+/// Fastest video, in frames a second.
+pub const MAX_FPS: f64 = 100_000.0;
+/// Longest `frames.json` beside pictures, in bytes.
+pub const MAX_FRAMES_JSON: u64 = 1 << 20;

@@ -13,6 +13,7 @@ mod resample;
 mod sniff;
 mod source;
 mod stream;
+pub mod video;
 mod wav;
 mod write;
 

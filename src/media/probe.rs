@@ -11,6 +11,7 @@ use symphonia::core::formats::FormatReader;
 
 use super::reader::{AudioReader, StreamInfo, may_ffmpeg_help, open_regular};
 use super::sniff::{Container, sniff};
+use super::video::{self, VideoInfo, VideoOptions, VideoReader};
 use super::{ffmpeg, packets};
 use crate::{Error, ErrorKind, Result};
 
@@ -69,6 +70,33 @@ pub struct VideoStream {
     pub width: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
+    /// Frames that can be read, counted by decoding; absent where Percept does not decode the stream itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_frames: Option<usize>,
+    /// When each frame is shown; only with `--frames`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<FrameTimes>,
+}
+
+/// When the frames of a video are shown, one entry a frame that can be read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct FrameTimes {
+    /// In seconds: `ticks * time_base`.
+    pub pts: Vec<f64>,
+    pub ticks: Vec<i64>,
+    /// Seconds that a tick lasts, as a fraction: `[numerator, denominator]`.
+    pub time_base: [u32; 2],
+    /// Names of the files, in a directory of pictures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+}
+
+/// What to say of a file beside its streams.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProbeOptions {
+    /// The time of each frame.
+    pub frames: bool,
+    pub video: VideoOptions,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -83,11 +111,14 @@ pub struct OtherStream {
 ///
 /// Errors, with the path: `NotFound`, `PermissionDenied`, `Path`, `Empty` (0 bytes), `UnknownFormat`, `Damaged`.
 /// A file with streams but no sound that can be decoded is no error here: it is said in the warnings.
-pub fn probe(path: &Path) -> Result<Probe> {
-    probe_any(path).map_err(|error| error.with_path(path))
+pub fn probe(path: &Path, options: &ProbeOptions) -> Result<Probe> {
+    probe_any(path, options).map_err(|error| error.with_path(path))
 }
 
-fn probe_any(path: &Path) -> Result<Probe> {
+fn probe_any(path: &Path, options: &ProbeOptions) -> Result<Probe> {
+    if video::is_directory_of_images(path) || video::is_picture(path) {
+        return from_pictures(path, options);
+    }
     let mut file = open_regular(path)?;
     let (container, start) = sniff(&mut file)?;
     match container {
@@ -123,6 +154,29 @@ fn probe_any(path: &Path) -> Result<Probe> {
     }
 }
 
+fn from_pictures(path: &Path, options: &ProbeOptions) -> Result<Probe> {
+    let mut reader = VideoReader::open(path, &options.video)?;
+    let VideoInfo { container, codec, time_base } = reader.info().clone();
+    let mut stream =
+        VideoStream { index: 0, codec, width: None, height: None, num_frames: None, frames: None };
+    let mut times =
+        FrameTimes { time_base: [time_base.numerator, time_base.denominator], ..FrameTimes::default() };
+    let mut num_frames = 0;
+    while let Some(frame) = reader.next_frame()? {
+        num_frames += 1;
+        stream.width.get_or_insert(frame.width);
+        stream.height.get_or_insert(frame.height);
+        if options.frames {
+            times.pts.push(time_base.seconds(frame.ticks));
+            times.ticks.push(frame.ticks);
+            times.files.extend(reader.file_name().map(str::to_string));
+        }
+    }
+    stream.num_frames = Some(num_frames);
+    stream.frames = options.frames.then_some(times);
+    Ok(Probe { container, streams: vec![Stream::Video(stream)], warnings: reader.warnings() })
+}
+
 fn from_tracks(path: &Path, format: &dyn FormatReader, container: Container) -> Probe {
     let mut streams = Vec::new();
     let mut warnings = Vec::new();
@@ -149,6 +203,8 @@ fn from_tracks(path: &Path, format: &dyn FormatReader, container: Container) -> 
                 codec: video_codec_name(parameters.codec),
                 width: parameters.width.map(u32::from),
                 height: parameters.height.map(u32::from),
+                num_frames: None,
+                frames: None,
             }),
             other => {
                 if other.is_none() {
@@ -191,6 +247,8 @@ fn from_ffmpeg(path: &Path, native: &Error) -> Result<Probe> {
                 codec: found.codec(),
                 width: found.width,
                 height: found.height,
+                num_frames: None,
+                frames: None,
             }),
             _ => Stream::Other(OtherStream { index, codec: found.codec() }),
         });

@@ -1,0 +1,223 @@
+//! Pictures in motion: one way to read them frame by frame, whatever they come from.
+
+mod animation;
+mod images;
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use image::{ImageError, Limits};
+
+use super::limits::{MAX_FPS, MAX_FRAME_BYTES, MAX_FRAME_SIDE, MAX_FRAMES};
+use crate::signal::VideoFrame;
+use crate::time::TimeBase;
+use crate::{Error, ErrorKind, Result};
+use animation::Animation;
+use images::Images;
+
+/// How a video is to be read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VideoOptions {
+    /// Frames a second of a directory of pictures, over what `frames.json` says.
+    pub fps: Option<f64>,
+}
+
+/// What a video is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoInfo {
+    /// `images`, `gif`, `webp`, `png`.
+    pub container: String,
+    /// ffmpeg's name of the pictures' kind: `mjpeg`, `png`, `gif`, ...; `mixed`.
+    pub codec: String,
+    pub time_base: TimeBase,
+}
+
+/// Reads a video frame by frame, in bounded memory.
+///
+/// A frame that cannot be read is left out with a warning that names it; the others keep their times.
+pub struct VideoReader {
+    info: VideoInfo,
+    source: Source,
+    frames: usize,
+    /// Size of the first frame.
+    size: Option<(u32, u32)>,
+    other_sizes: usize,
+    warnings: Vec<String>,
+}
+
+enum Source {
+    Images(Images),
+    Animation(Animation),
+}
+
+impl VideoReader {
+    /// Opens a directory of pictures, or an animated GIF, WebP or PNG; a still one is a video of one frame.
+    ///
+    /// Errors: `NotFound`, `PermissionDenied`, `Path`, `Empty` (no frame), `UnknownFormat`, `Damaged`, `Limit`, `Config`
+    /// (frames a second out of range).
+    pub fn open(path: &Path, options: &VideoOptions) -> Result<Self> {
+        Self::open_any(path, options).map_err(|error| error.with_path(path))
+    }
+
+    fn open_any(path: &Path, options: &VideoOptions) -> Result<Self> {
+        if let Some(fps) = options.fps {
+            check_fps(fps)?;
+        }
+        let mut warnings = Vec::new();
+        let (source, info) = if path.is_dir() {
+            let (images, info) = Images::open(path, options.fps, &mut warnings)?;
+            (Source::Images(images), info)
+        } else {
+            let (animation, info) = Animation::open(path)?;
+            (Source::Animation(animation), info)
+        };
+        Ok(Self { info, source, frames: 0, size: None, other_sizes: 0, warnings })
+    }
+
+    pub fn info(&self) -> &VideoInfo {
+        &self.info
+    }
+
+    /// The next frame in the order of time; `None` at the end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Empty`] at the end where not one frame could be read, [`ErrorKind::Limit`].
+    pub fn next_frame(&mut self) -> Result<Option<VideoFrame>> {
+        if self.frames == MAX_FRAMES {
+            return Err(Error::new(ErrorKind::Limit, format!("the video has more than {MAX_FRAMES} frames")));
+        }
+        let frame = match &mut self.source {
+            Source::Images(images) => images.next_frame(&mut self.warnings),
+            Source::Animation(animation) => animation.next_frame(&mut self.warnings),
+        };
+        let Some(frame) = frame else {
+            if self.frames == 0 {
+                let why = self.warnings.last().map_or(String::new(), |why| format!("; {why}"));
+                return Err(Error::new(ErrorKind::Empty, format!("not one frame can be read{why}")));
+            }
+            return Ok(None);
+        };
+        self.frames += 1;
+        let size = (frame.width, frame.height);
+        self.other_sizes += usize::from(*self.size.get_or_insert(size) != size);
+        Ok(Some(frame))
+    }
+
+    /// Where the frame last read comes from: the name of its file, in a directory.
+    pub fn file_name(&self) -> Option<&str> {
+        match &self.source {
+            Source::Images(images) => images.file_name(),
+            Source::Animation(_) => None,
+        }
+    }
+
+    /// What a person should know; complete after the last frame.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.clone();
+        if let (Some((width, height)), 1..) = (self.size, self.other_sizes) {
+            let others = self.other_sizes;
+            warnings.push(format!("{others} frames have another size than the first, {width} x {height}"));
+        }
+        warnings
+    }
+}
+
+/// Whether `path` is a video made of pictures: a directory that holds pictures and no other media.
+pub fn is_directory_of_images(path: &Path) -> bool {
+    images::holds_only_images(path)
+}
+
+/// Whether `path` is a file of a picture, still or moving, by its first bytes.
+pub fn is_picture(path: &Path) -> bool {
+    let mut head = [0; 16];
+    let read = File::open(path).and_then(|mut file| file.read(&mut head)).unwrap_or(0);
+    path.is_file() && image::guess_format(&head[..read]).is_ok_and(|format| codec_name(format).is_some())
+}
+
+/// ffmpeg's name of the kinds of pictures that are read.
+fn codec_name(format: image::ImageFormat) -> Option<&'static str> {
+    use image::ImageFormat as Format;
+    match format {
+        Format::Jpeg => Some("mjpeg"),
+        Format::Png => Some("png"),
+        Format::WebP => Some("webp"),
+        Format::Bmp => Some("bmp"),
+        Format::Tiff => Some("tiff"),
+        Format::Gif => Some("gif"),
+        _ => None,
+    }
+}
+
+fn check_fps(fps: f64) -> Result<()> {
+    if fps > 0.0 && fps <= MAX_FPS {
+        return Ok(());
+    }
+    let message = format!("{fps} frames a second; it must be above 0 and at most {MAX_FPS}");
+    Err(Error::new(ErrorKind::Config, message))
+}
+
+/// What a tick lasts at so many frames a second: exact to a thousandth of a frame a second, and for NTSC's rates.
+fn time_base(fps: f64) -> TimeBase {
+    for numerator in [1, 1001, 1000] {
+        let denominator = fps * f64::from(numerator);
+        let whole = denominator.round();
+        if (denominator - whole).abs() < 1e-6 * denominator && whole >= 1.0 && whole <= f64::from(u32::MAX) {
+            return TimeBase { numerator, denominator: whole as u32 };
+        }
+    }
+    TimeBase { numerator: 1000, denominator: (1000.0 * fps).round().max(1.0) as u32 }
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_FRAME_SIDE);
+    limits.max_image_height = Some(MAX_FRAME_SIDE);
+    limits.max_alloc = Some(MAX_FRAME_BYTES);
+    limits
+}
+
+/// A decoder's error in our words.
+fn picture_error(error: &ImageError) -> Error {
+    match error {
+        ImageError::Limits(_) => {
+            let message = format!(
+                "the picture is larger than {MAX_FRAME_SIDE} x {MAX_FRAME_SIDE} pixels or than {} MB in memory",
+                MAX_FRAME_BYTES >> 20
+            );
+            Error::new(ErrorKind::Limit, message)
+        }
+        ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Error::io(error, "")
+        }
+        ImageError::Unsupported(error) => Error::new(ErrorKind::UnknownFormat, error.to_string()),
+        error => Error::new(ErrorKind::Damaged, format!("the picture is damaged: {error}")),
+    }
+}
+
+fn open_picture(path: &Path) -> Result<BufReader<File>> {
+    let file = crate::files::open_regular(path, "a picture is due")?;
+    if file.metadata().map_err(|e| Error::io(&e, path))?.len() == 0 {
+        return Err(Error::new(ErrorKind::Empty, "the file is empty (0 bytes)"));
+    }
+    Ok(BufReader::new(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_a_second_become_an_exact_time_base() {
+        for (fps, numerator, denominator) in [
+            (25.0, 1, 25),
+            (29.97, 1000, 29_970),
+            (30_000.0 / 1001.0, 1001, 30_000),
+            (0.5, 1000, 500),
+            (12.5, 1000, 12_500),
+        ] {
+            assert_eq!(time_base(fps), TimeBase { numerator, denominator }, "{fps}");
+        }
+        assert!(check_fps(0.0).is_err() && check_fps(f64::NAN).is_err() && check_fps(25.0).is_ok());
+    }
+}
