@@ -23,9 +23,9 @@ pub struct PsdsParameters {
     pub cttc: f64,
     /// Weight of cross-triggers among false alarms, 0 to 1.
     pub alpha_ct: f64,
-    /// Weight of the deviation between labels.
+    /// Weight of the deviation between labels, at least 0.
     pub alpha_st: f64,
-    /// Most false alarms an hour that are looked at.
+    /// Most false alarms an hour that are looked at, over 0.
     pub max_efpr: f64,
 }
 
@@ -35,12 +35,32 @@ impl PsdsParameters {
         Self { dtc: 0.7, gtc: 0.7, cttc: 0.3, alpha_ct: 0.0, alpha_st: 1.0, max_efpr: 100.0 };
     /// DCASE's second scenario: labels must not be mistaken for each other.
     pub const SCENARIO_2: Self = Self { dtc: 0.1, gtc: 0.1, alpha_ct: 0.5, ..Self::SCENARIO_1 };
+
+    fn check(&self) -> Result<()> {
+        let share = 0.0..=1.0;
+        let right = [self.dtc, self.gtc, self.cttc, self.alpha_ct].iter().all(|value| share.contains(value))
+            && self.alpha_st >= 0.0
+            && self.alpha_st.is_finite()
+            && self.max_efpr > 0.0
+            && self.max_efpr.is_finite();
+        if right {
+            return Ok(());
+        }
+        let message = format!(
+            "{self:?}: dtc, gtc, cttc and alpha_ct must be 0 to 1, alpha_st at least 0 and max_efpr over 0"
+        );
+        Err(Error::new(ErrorKind::Config, message))
+    }
 }
 
 /// The score, 0 to 1, of events found at several thresholds: `operating_points[i]` are those of threshold `i`. `durations` in
 /// seconds are of all recordings. Events without a length count nowhere; labels that `reference` does not have neither.
 ///
+/// Where only one label is true nothing can be mistaken for another, and cross-triggers are 0; psds_eval takes a mean over no
+/// labels then and always says 0.
+///
 /// # Errors
+/// [`ErrorKind::Config`] where a parameter is out of its range.
 /// [`ErrorKind::Dataset`] where nothing is true, a true event's recording has no duration, or two events of one label overlap.
 pub fn psds(
     reference: &EventLists,
@@ -48,6 +68,7 @@ pub fn psds(
     operating_points: &[EventLists],
     parameters: &PsdsParameters,
 ) -> Result<f64> {
+    parameters.check()?;
     let wrong = |message: String| Err(Error::new(ErrorKind::Dataset, message));
     if let Some(name) = reference.keys().find(|name| !durations.contains_key(*name)) {
         return wrong(format!("{name} has no duration"));
@@ -114,6 +135,23 @@ fn shared(spans: &[Span], (onset, offset): Span) -> impl Iterator<Item = (usize,
     meeting.enumerate().map(move |(i, span)| (first + i, span.1.min(offset) - span.0.max(onset)))
 }
 
+/// A sum that keeps what rounding cuts off (Kahan 1965), as pandas adds: shares that make up a criterion exactly must not
+/// miss it by the last bit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    value: f64,
+    lost: f64,
+}
+
+impl Sum {
+    fn add(&mut self, x: f64) {
+        let x = x - self.lost;
+        let sum = self.value + x;
+        self.lost = (sum - self.value) - x;
+        self.value = sum;
+    }
+}
+
 /// False alarms an hour, weighted, and share of events found, of each label at one threshold.
 fn rates(
     truth: &BTreeMap<String, ByLabel>,
@@ -132,16 +170,19 @@ fn rates(
         let Some(&duration) = durations.get(name) else { continue };
         let truth = truth.get(name).unwrap_or(&nothing);
         for (label, found) in found.iter().enumerate() {
-            let mut covered = vec![0.0; truth[label].len()];
+            let mut covered = vec![Sum::default(); truth[label].len()];
             let mut touched = vec![false; truth[label].len()];
             for &span in found {
                 let length = span.1 - span.0;
-                let precision =
-                    |label: usize| shared(&truth[label], span).map(|(_, both)| both / length).sum::<f64>();
+                let precision = |label: usize| {
+                    let mut sum = Sum::default();
+                    shared(&truth[label], span).for_each(|(_, both)| sum.add(both / length));
+                    sum.value
+                };
                 let mut same = shared(&truth[label], span).peekable();
                 if same.peek().is_some() && precision(label) >= parameters.dtc {
                     for (i, both) in same {
-                        covered[i] += both / (truth[label][i].1 - truth[label][i].0);
+                        covered[i].add(both / (truth[label][i].1 - truth[label][i].0));
                         touched[i] = true;
                     }
                     continue;
@@ -155,7 +196,7 @@ fn rates(
             let enough = covered
                 .iter()
                 .zip(&touched)
-                .filter(|(covered, touched)| **touched && **covered >= parameters.gtc);
+                .filter(|(covered, touched)| **touched && covered.value >= parameters.gtc);
             hits[label] += enough.count();
         }
     }
@@ -223,5 +264,42 @@ mod tests {
         assert!(run(&lists(&[(0.0, 1.0, "x")]), &BTreeMap::new()).contains("a has no duration"));
         let twice = lists(&[(0.0, 2.0, "x"), (1.0, 3.0, "x")]);
         assert!(run(&twice, &durations).contains("two events `x` overlap at 1 s in a"));
+    }
+
+    /// psds_eval 0.5.3 says 1: pandas, too, adds without loss. Plain sums of these shares are 0.7 less its last bit.
+    #[test]
+    fn shares_that_are_exactly_enough_are_enough() {
+        let durations = BTreeMap::from([("a".to_string(), 10.0)]);
+        let truth = lists(&[(0.0, 1.0, "x"), (4.0, 5.0, "y")]);
+        let pieces =
+            [(0.0, 0.19, "x"), (0.22, 0.49, "x"), (0.54, 0.75, "x"), (0.8, 0.83, "x"), (4.0, 5.0, "y")];
+        assert_eq!(psds(&truth, &durations, &[lists(&pieces)], &PsdsParameters::SCENARIO_1).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn one_label_alone_is_scored() {
+        let durations = BTreeMap::from([("a".to_string(), 10.0)]);
+        let truth = lists(&[(1.0, 2.0, "x")]);
+        assert_eq!(
+            psds(&truth, &durations, std::slice::from_ref(&truth), &PsdsParameters::SCENARIO_2).unwrap(),
+            1.0
+        );
+    }
+
+    #[test]
+    fn a_parameter_out_of_its_range_is_refused() {
+        let durations = BTreeMap::from([("a".to_string(), 10.0)]);
+        let truth = lists(&[(1.0, 2.0, "x")]);
+        let s = PsdsParameters::SCENARIO_1;
+        for parameters in [
+            PsdsParameters { dtc: 1.5, ..s.clone() },
+            PsdsParameters { alpha_ct: f64::NAN, ..s.clone() },
+            PsdsParameters { alpha_st: -1.0, ..s.clone() },
+            PsdsParameters { max_efpr: 0.0, ..s },
+        ] {
+            let error = psds(&truth, &durations, &[], &parameters).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Config);
+            assert!(error.message.contains("must be 0 to 1"), "{error}");
+        }
     }
 }
