@@ -17,6 +17,10 @@ pub const MAX_AMPLITUDE: f32 = 1e9;
 pub const MAX_TRACKS: usize = 256;
 /// Most chunks walked through in a WAV file, or boxes in an MP4 file, before the search is given up.
 pub const MAX_CHUNKS: usize = 10_000;
+/// Most boxes walked through in an MP4 file to count its samples; one in fragments has thousands.
+pub const MAX_MP4_BOXES: usize = 1_000_000;
+/// Most samples of an MP4 file, over all tracks, whose tables are held in memory (about 64 bytes each).
+pub const MAX_MP4_SAMPLES: u64 = 4_000_000;
 /// Longest `fmt ` chunk read.
 pub const MAX_FORMAT_CHUNK: u64 = 4096;
 /// How far to look for the first frame of an MPEG stream behind junk, in bytes.

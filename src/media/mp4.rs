@@ -6,6 +6,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::limits::MAX_CHUNKS;
+#[cfg(feature = "h264")]
+use super::limits::MAX_MP4_BOXES;
 
 /// The part of a track that is to be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,41 @@ pub(super) fn is_big_endian_pcm(path: &Path, track_id: u32) -> bool {
     find().unwrap_or(false)
 }
 
+/// Samples that the tables of all tracks promise; `None` where they are damaged.
+#[cfg(feature = "h264")]
+pub(super) fn count_samples(path: &Path) -> Option<u64> {
+    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_MP4_BOXES };
+    let end = reader.file.metadata().ok()?.len();
+    let (mut position, mut samples) = (0, 0u64);
+    while let Some((name, body, box_end)) = reader.next(position, end) {
+        let (part, table): (&[u8; 4], &[&[u8; 4]]) = match &name {
+            b"moov" => (b"trak", &[b"mdia", b"minf", b"stbl", b"stsz"]),
+            b"moof" => (b"traf", &[]),
+            _ => {
+                position = box_end;
+                continue;
+            }
+        };
+        let mut inside = body;
+        while let Some((name, part_body, part_end)) = reader.next(inside, box_end) {
+            inside = part_end;
+            if &name != part {
+                continue;
+            }
+            samples = samples.saturating_add(match table {
+                [] => reader.count_runs((part_body, part_end))?,
+                // Behind version, flags and the size that all have.
+                table => match reader.find_path((part_body, part_end), table) {
+                    Some(stsz) => number(reader.bytes(stsz, 12)?.get(8..12)?),
+                    None => 0,
+                },
+            });
+        }
+        position = box_end;
+    }
+    Some(samples)
+}
+
 /// Start of the first edit that is not empty, and its length when it is the only one.
 fn parse_elst(bytes: &[u8]) -> Option<(u64, Option<u64>)> {
     let wide = *bytes.first()? == 1;
@@ -155,6 +192,19 @@ impl BoxReader {
             position = box_end;
         }
         None
+    }
+
+    /// Samples of the runs in a track's fragment.
+    #[cfg(feature = "h264")]
+    fn count_runs(&mut self, traf: Span) -> Option<u64> {
+        let (mut position, mut samples) = (traf.0, 0u64);
+        while let Some((name, body, end)) = self.next(position, traf.1) {
+            if &name == b"trun" {
+                samples = samples.saturating_add(number(self.bytes((body, end), 8)?.get(4..8)?));
+            }
+            position = end;
+        }
+        Some(samples)
     }
 
     fn bytes(&mut self, span: Span, at_most: u64) -> Option<Vec<u8>> {

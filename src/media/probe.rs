@@ -70,7 +70,8 @@ pub struct VideoStream {
     pub width: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
-    /// Frames that can be read, counted by decoding; absent where Percept does not decode the stream itself.
+    /// Frames that can be read, counted by decoding; absent where Percept does not decode the stream itself, and in files
+    /// with several streams unless `--frames` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_frames: Option<usize>,
     /// When each frame is shown; only with `--frames`.
@@ -129,7 +130,7 @@ fn probe_any(path: &Path, options: &ProbeOptions) -> Result<Probe> {
         Container::Foreign(_) | Container::NoSound(_) => {}
         container => match packets::open(file, start, container, path) {
             Ok(format) if packets::all_known(format.as_ref()) || !ffmpeg::is_available() => {
-                return Ok(from_tracks(path, format.as_ref(), container));
+                return Ok(from_tracks(path, format.as_ref(), container, options));
             }
             Ok(_) => return from_ffmpeg(path, &Error::new(ErrorKind::UnsupportedCodec, "unknown codec")),
             Err(error) if may_ffmpeg_help(&error, container) => return from_ffmpeg(path, &error),
@@ -156,9 +157,16 @@ fn probe_any(path: &Path, options: &ProbeOptions) -> Result<Probe> {
 
 fn from_pictures(path: &Path, options: &ProbeOptions) -> Result<Probe> {
     let mut reader = VideoReader::open(path, &options.video)?;
-    let VideoInfo { container, codec, time_base } = reader.info().clone();
-    let mut stream =
-        VideoStream { index: 0, codec, width: None, height: None, num_frames: None, frames: None };
+    let VideoInfo { container, codec, .. } = reader.info().clone();
+    let stream = VideoStream { index: 0, codec, width: None, height: None, num_frames: None, frames: None };
+    let stream = watched(stream, &mut reader, options)?;
+    Ok(Probe { container, streams: vec![Stream::Video(stream)], warnings: reader.warnings() })
+}
+
+/// Decodes to the end, to know the number of frames and their times.
+fn watched(stream: VideoStream, reader: &mut VideoReader, options: &ProbeOptions) -> Result<VideoStream> {
+    let time_base = reader.info().time_base;
+    let mut stream = stream;
     let mut times =
         FrameTimes { time_base: [time_base.numerator, time_base.denominator], ..FrameTimes::default() };
     let mut num_frames = 0;
@@ -174,10 +182,35 @@ fn from_pictures(path: &Path, options: &ProbeOptions) -> Result<Probe> {
     }
     stream.num_frames = Some(num_frames);
     stream.frames = options.frames.then_some(times);
-    Ok(Probe { container, streams: vec![Stream::Video(stream)], warnings: reader.warnings() })
+    Ok(stream)
 }
 
-fn from_tracks(path: &Path, format: &dyn FormatReader, container: Container) -> Probe {
+/// The first video stream with its frames, where they are asked for; or a warning why there are none.
+fn with_frames(
+    path: &Path,
+    stream: VideoStream,
+    options: &ProbeOptions,
+    warnings: &mut Vec<String>,
+) -> VideoStream {
+    let mut read = || {
+        let mut reader = VideoReader::open(path, &options.video)?;
+        let stream = watched(stream.clone(), &mut reader, options)?;
+        warnings.extend(reader.warnings());
+        Ok(stream)
+    };
+    let read: Result<VideoStream> = read();
+    read.unwrap_or_else(|error| {
+        warnings.push(format!("the frames of stream {} cannot be given: {}", stream.index, error.message));
+        stream
+    })
+}
+
+fn from_tracks(
+    path: &Path,
+    format: &dyn FormatReader,
+    container: Container,
+    options: &ProbeOptions,
+) -> Probe {
     let mut streams = Vec::new();
     let mut warnings = Vec::new();
     let default = packets::default_track(format);
@@ -198,14 +231,21 @@ fn from_tracks(path: &Path, format: &dyn FormatReader, container: Container) -> 
                 audio_track += 1;
                 Stream::Audio(decoded(path, asked, stream, &mut warnings))
             }
-            Some(CodecParameters::Video(parameters)) => Stream::Video(VideoStream {
-                index,
-                codec: video_codec_name(parameters.codec),
-                width: parameters.width.map(u32::from),
-                height: parameters.height.map(u32::from),
-                num_frames: None,
-                frames: None,
-            }),
+            Some(CodecParameters::Video(parameters)) => {
+                let stream = VideoStream {
+                    index,
+                    codec: video_codec_name(parameters.codec),
+                    width: parameters.width.map(u32::from),
+                    height: parameters.height.map(u32::from),
+                    num_frames: None,
+                    frames: None,
+                };
+                let is_first = !streams.iter().any(|stream| matches!(stream, Stream::Video(_)));
+                Stream::Video(match options.frames && is_first {
+                    true => with_frames(path, stream, options, &mut warnings),
+                    false => stream,
+                })
+            }
             other => {
                 if other.is_none() {
                     let advice = ffmpeg::advice().map_or(String::new(), |advice| format!("; {advice}"));

@@ -1,7 +1,11 @@
 //! Pictures in motion: one way to read them frame by frame, whatever they come from.
 
 mod animation;
+#[cfg(feature = "h264")]
+mod h264;
 mod images;
+#[cfg(feature = "h264")]
+mod mp4;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -10,6 +14,7 @@ use std::path::Path;
 use image::{ImageError, Limits};
 
 use super::limits::{MAX_FPS, MAX_FRAME_BYTES, MAX_FRAME_SIDE, MAX_FRAMES};
+use super::sniff::{Container, sniff};
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
 use crate::{Error, ErrorKind, Result};
@@ -26,9 +31,9 @@ pub struct VideoOptions {
 /// What a video is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VideoInfo {
-    /// `images`, `gif`, `webp`, `png`.
+    /// `images`, `gif`, `webp`, `png`, `mp4`, `mov`.
     pub container: String,
-    /// ffmpeg's name of the pictures' kind: `mjpeg`, `png`, `gif`, ...; `mixed`.
+    /// ffmpeg's name of the pictures' kind: `mjpeg`, `png`, `gif`, `h264`, ...; `mixed`.
     pub codec: String,
     pub time_base: TimeBase,
 }
@@ -49,13 +54,16 @@ pub struct VideoReader {
 enum Source {
     Images(Images),
     Animation(Animation),
+    #[cfg(feature = "h264")]
+    Mp4(Box<mp4::Mp4Video>),
 }
 
 impl VideoReader {
-    /// Opens a directory of pictures, or an animated GIF, WebP or PNG; a still one is a video of one frame.
+    /// Opens a directory of pictures, an animated GIF, WebP or PNG (a still one is a video of one frame), or H.264 in MP4 or
+    /// MOV, whose pictures are turned as the file says.
     ///
-    /// Errors: `NotFound`, `PermissionDenied`, `Path`, `Empty` (no frame), `UnknownFormat`, `Damaged`, `Limit`, `Config`
-    /// (frames a second out of range).
+    /// Errors: `NotFound`, `PermissionDenied`, `Path`, `Empty` (no frame, no video track), `UnknownFormat`,
+    /// `UnsupportedCodec`, `Damaged`, `Limit`, `Config` (frames a second out of range).
     pub fn open(path: &Path, options: &VideoOptions) -> Result<Self> {
         Self::open_any(path, options).map_err(|error| error.with_path(path))
     }
@@ -69,8 +77,7 @@ impl VideoReader {
             let (images, info) = Images::open(path, options.fps, &mut warnings)?;
             (Source::Images(images), info)
         } else {
-            let (animation, info) = Animation::open(path)?;
-            (Source::Animation(animation), info)
+            open_file(path)?
         };
         Ok(Self { info, source, frames: 0, size: None, other_sizes: 0, warnings })
     }
@@ -90,6 +97,8 @@ impl VideoReader {
         let frame = match &mut self.source {
             Source::Images(images) => images.next_frame(&mut self.warnings),
             Source::Animation(animation) => animation.next_frame(&mut self.warnings),
+            #[cfg(feature = "h264")]
+            Source::Mp4(video) => video.next_frame(&mut self.warnings),
         };
         let Some(frame) = frame else {
             if self.frames == 0 {
@@ -108,7 +117,7 @@ impl VideoReader {
     pub fn file_name(&self) -> Option<&str> {
         match &self.source {
             Source::Images(images) => images.file_name(),
-            Source::Animation(_) => None,
+            _ => None,
         }
     }
 
@@ -121,6 +130,17 @@ impl VideoReader {
         }
         warnings
     }
+}
+
+fn open_file(path: &Path) -> Result<(Source, VideoInfo)> {
+    if sniff(open_picture(path)?.get_mut())?.0 != Container::Mp4 {
+        let (animation, info) = Animation::open(path)?;
+        return Ok((Source::Animation(animation), info));
+    }
+    #[cfg(feature = "h264")]
+    return mp4::Mp4Video::open(path).map(|(video, info)| (Source::Mp4(Box::new(video)), info));
+    #[cfg(not(feature = "h264"))]
+    Err(Error::new(ErrorKind::UnsupportedCodec, "this program is built without its feature `h264`"))
 }
 
 /// Whether `path` is a video made of pictures: a directory that holds pictures and no other media.
