@@ -1,4 +1,4 @@
-//! H.264 beside ffprobe and ffmpeg, and damaged.
+//! Video beside ffprobe and ffmpeg, and damaged.
 #![cfg(feature = "h264")]
 
 use std::path::{Path, PathBuf};
@@ -74,6 +74,25 @@ fn frames_of_h264_have_the_times_that_ffprobe_gives() {
         let (frames, warnings) = frames(&path);
         let ticks: Vec<i64> = frames.iter().map(|frame| frame.ticks).collect();
         assert_eq!((ticks, warnings.len()), (ffprobe_ticks(&path), 0), "{name}: {warnings:?}");
+    }
+}
+
+#[test]
+fn what_ffmpeg_decodes_has_its_times() {
+    let Some(data) = data() else { return };
+    for name in [
+        "video_cuts/delayed_start.mp4",
+        "video_cuts/fades.mp4",
+        "media_zoo/moviepy_mit/bitmap.mp4",
+        "media_zoo/torchcodec_bsd3/h265_10bits.mp4",
+        "media_zoo/mp4parse_mpl2/mp4parse/tests/tiny_av1.mp4",
+        "media_zoo/grid_mpeg1/sbwe5n.mpg",
+    ] {
+        let path = data.join(name);
+        let (frames, warnings) = frames(&path);
+        let ticks: Vec<i64> = frames.iter().map(|frame| frame.ticks).collect();
+        assert_eq!(ticks, ffprobe_ticks(&path), "{name}");
+        assert!(warnings[0].starts_with("decoded by the ffmpeg program"), "{name}: {warnings:?}");
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// Also give the time of each frame (of pictures, and of animated GIF, WebP and PNG)
+    /// Also give the time of each frame of the first video stream
     #[arg(long)]
     frames: bool,
 

@@ -101,6 +101,11 @@ pub(super) fn advice() -> Option<String> {
     programs().err().map(|missing| missing.advice())
 }
 
+/// The `ffmpeg` program, to be told what to do with a file that could not be read for the reason `native`.
+pub(super) fn decoder(native: &Error) -> Result<Command> {
+    programs().map(|programs| Command::new(programs.ffmpeg)).map_err(|_| native.clone())
+}
+
 /// What `ffprobe` prints.
 #[derive(Debug, Deserialize)]
 pub(super) struct Report {
@@ -226,7 +231,7 @@ pub(super) fn report(path: &Path, native: &Error) -> Result<Report> {
     if report.streams.is_empty() {
         let message = match native.kind {
             ErrorKind::UnknownFormat => {
-                "neither Percept nor ffmpeg finds sound in it: it is damaged, or no media file at all".into()
+                "neither Percept nor ffmpeg finds sound or pictures in it: it is damaged, or no media file at all".into()
             }
             _ => format!("{}; ffmpeg cannot read it either", native.message),
         };
@@ -410,14 +415,14 @@ impl Drop for FfmpegSource {
 }
 
 /// `file:PATH`: then no name is taken for an option or another protocol.
-fn file_url(path: &Path) -> OsString {
+pub(super) fn file_url(path: &Path) -> OsString {
     let mut url = OsString::from("file:");
     url.push(path);
     url
 }
 
 /// ffmpeg names its parts with an address (`[flac @ 0x55e0]`), which differs from run to run.
-fn without_addresses(message: &str) -> String {
+pub(super) fn without_addresses(message: &str) -> String {
     let mut parts = message.split(" @ 0x");
     let mut text = parts.next().unwrap_or_default().to_string();
     for part in parts {

@@ -31,6 +31,8 @@ pub const MAX_ID3_TAGS: usize = 16;
 pub const MAX_FFPROBE_OUTPUT: u64 = 4 << 20;
 /// Most bytes kept of what `ffmpeg` says on its error stream.
 pub const MAX_FFMPEG_MESSAGES: u64 = 64 << 10;
+/// Longest line taken from `ffmpeg`, in bytes.
+pub const MAX_FFMPEG_LINE: u64 = 16 << 10;
 /// `ffmpeg` is stopped when it gives nothing for so long, in seconds.
 pub const FFMPEG_PATIENCE: u64 = 120;
 /// Longest gap between packets, by their time stamps, that is filled with silence, in seconds.

@@ -125,15 +125,17 @@ fn probe_any(path: &Path, options: &ProbeOptions) -> Result<Probe> {
     match container {
         Container::Wav | Container::Text | Container::Unknown => {}
         Container::Foreign(_) | Container::NoSound(_) if ffmpeg::is_available() => {
-            return from_ffmpeg(path, &Error::new(ErrorKind::UnknownFormat, "unknown"));
+            return from_ffmpeg(path, &Error::new(ErrorKind::UnknownFormat, "unknown"), options);
         }
         Container::Foreign(_) | Container::NoSound(_) => {}
         container => match packets::open(file, start, container, path) {
             Ok(format) if packets::all_known(format.as_ref()) || !ffmpeg::is_available() => {
                 return Ok(from_tracks(path, format.as_ref(), container, options));
             }
-            Ok(_) => return from_ffmpeg(path, &Error::new(ErrorKind::UnsupportedCodec, "unknown codec")),
-            Err(error) if may_ffmpeg_help(&error, container) => return from_ffmpeg(path, &error),
+            Ok(_) => {
+                return from_ffmpeg(path, &Error::new(ErrorKind::UnsupportedCodec, "unknown codec"), options);
+            }
+            Err(error) if may_ffmpeg_help(&error, container) => return from_ffmpeg(path, &error, options),
             Err(error) => return Err(error),
         },
     }
@@ -147,9 +149,9 @@ fn probe_any(path: &Path, options: &ProbeOptions) -> Result<Probe> {
             probe.streams.push(Stream::Audio(stream));
             Ok(probe)
         }
-        Ok(_) => from_ffmpeg(path, &Error::new(ErrorKind::UnknownFormat, "unknown")),
+        Ok(_) => from_ffmpeg(path, &Error::new(ErrorKind::UnknownFormat, "unknown"), options),
         Err(error) if container == Container::Unknown && error.kind == ErrorKind::Empty => {
-            from_ffmpeg(path, &error)
+            from_ffmpeg(path, &error, options)
         }
         Err(error) => Err(error),
     }
@@ -185,13 +187,18 @@ fn watched(stream: VideoStream, reader: &mut VideoReader, options: &ProbeOptions
     Ok(stream)
 }
 
-/// The first video stream with its frames, where they are asked for; or a warning why there are none.
+/// The first video stream with its frames, where they are asked for; or a warning why there are none. `before` are the
+/// streams before it.
 fn with_frames(
     path: &Path,
     stream: VideoStream,
     options: &ProbeOptions,
+    before: &[Stream],
     warnings: &mut Vec<String>,
 ) -> VideoStream {
+    if !options.frames || before.iter().any(|stream| matches!(stream, Stream::Video(_))) {
+        return stream;
+    }
     let mut read = || {
         let mut reader = VideoReader::open(path, &options.video)?;
         let stream = watched(stream.clone(), &mut reader, options)?;
@@ -240,11 +247,7 @@ fn from_tracks(
                     num_frames: None,
                     frames: None,
                 };
-                let is_first = !streams.iter().any(|stream| matches!(stream, Stream::Video(_)));
-                Stream::Video(match options.frames && is_first {
-                    true => with_frames(path, stream, options, &mut warnings),
-                    false => stream,
-                })
+                Stream::Video(with_frames(path, stream, options, &streams, &mut warnings))
             }
             other => {
                 if other.is_none() {
@@ -262,7 +265,7 @@ fn from_tracks(
     Probe { container: packets::container_label(container, codec.unwrap_or_default()), streams, warnings }
 }
 
-fn from_ffmpeg(path: &Path, native: &Error) -> Result<Probe> {
+fn from_ffmpeg(path: &Path, native: &Error, options: &ProbeOptions) -> Result<Probe> {
     let report = ffmpeg::report(path, native)?;
     let mut warnings = Vec::new();
     let default = report.default_track();
@@ -282,14 +285,17 @@ fn from_ffmpeg(path: &Path, native: &Error) -> Result<Probe> {
                 audio_track += 1;
                 Stream::Audio(decoded(path, Some(audio_track - 1), stream, &mut warnings))
             }
-            "video" => Stream::Video(VideoStream {
-                index,
-                codec: found.codec(),
-                width: found.width,
-                height: found.height,
-                num_frames: None,
-                frames: None,
-            }),
+            "video" => {
+                let stream = VideoStream {
+                    index,
+                    codec: found.codec(),
+                    width: found.width,
+                    height: found.height,
+                    num_frames: None,
+                    frames: None,
+                };
+                Stream::Video(with_frames(path, stream, options, &streams, &mut warnings))
+            }
             _ => Stream::Other(OtherStream { index, codec: found.codec() }),
         });
     }

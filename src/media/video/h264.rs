@@ -61,7 +61,7 @@ impl H264 {
             Ok(Some(picture)) => Ok(Some(frame(&picture))),
             Ok(None) if whole => Ok(None),
             Ok(None) => Err("a NAL unit is longer than its packet".to_string()),
-            Err(error) => Err(error.to_string()),
+            Err(_) => Err("OpenH264 finds it damaged".to_string()),
         };
         bytes.clear();
         self.bytes = bytes;

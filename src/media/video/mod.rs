@@ -1,6 +1,7 @@
 //! Pictures in motion: one way to read them frame by frame, whatever they come from.
 
 mod animation;
+mod ffmpeg;
 #[cfg(feature = "h264")]
 mod h264;
 mod images;
@@ -56,11 +57,12 @@ enum Source {
     Animation(Animation),
     #[cfg(feature = "h264")]
     Mp4(Box<mp4::Mp4Video>),
+    Ffmpeg(Box<ffmpeg::FfmpegVideo>),
 }
 
 impl VideoReader {
-    /// Opens a directory of pictures, an animated GIF, WebP or PNG (a still one is a video of one frame), or H.264 in MP4 or
-    /// MOV, whose pictures are turned as the file says.
+    /// Opens a directory of pictures, an animated GIF, WebP or PNG (a still one is a video of one frame), H.264 in MP4 or MOV,
+    /// whose pictures are turned as the file says, or what the `ffmpeg` program decodes, where there is one.
     ///
     /// Errors: `NotFound`, `PermissionDenied`, `Path`, `Empty` (no frame, no video track), `UnknownFormat`,
     /// `UnsupportedCodec`, `Damaged`, `Limit`, `Config` (frames a second out of range).
@@ -77,7 +79,7 @@ impl VideoReader {
             let (images, info) = Images::open(path, options.fps, &mut warnings)?;
             (Source::Images(images), info)
         } else {
-            open_file(path)?
+            open_file(path, &mut warnings)?
         };
         Ok(Self { info, source, frames: 0, size: None, other_sizes: 0, warnings })
     }
@@ -99,6 +101,7 @@ impl VideoReader {
             Source::Animation(animation) => animation.next_frame(&mut self.warnings),
             #[cfg(feature = "h264")]
             Source::Mp4(video) => video.next_frame(&mut self.warnings),
+            Source::Ffmpeg(video) => video.next_frame(&mut self.warnings),
         };
         let Some(frame) = frame else {
             if self.frames == 0 {
@@ -132,14 +135,41 @@ impl VideoReader {
     }
 }
 
-fn open_file(path: &Path) -> Result<(Source, VideoInfo)> {
-    if sniff(open_picture(path)?.get_mut())?.0 != Container::Mp4 {
-        let (animation, info) = Animation::open(path)?;
-        return Ok((Source::Animation(animation), info));
+fn open_file(path: &Path, warnings: &mut Vec<String>) -> Result<(Source, VideoInfo)> {
+    let native = match sniff(open_picture(path)?.get_mut())?.0 {
+        Container::Mp4 => open_mp4(path),
+        _ if is_picture(path) => {
+            return Animation::open(path).map(|(animation, info)| (Source::Animation(animation), info));
+        }
+        Container::Text => Err(Error::new(
+            ErrorKind::UnknownFormat,
+            "this is a text, no video and no picture; is the path right?",
+        )),
+        _ => Err(Error::new(
+            ErrorKind::UnsupportedCodec,
+            "this is no picture, and no video that Percept reads by itself",
+        )),
+    };
+    match native {
+        Err(native) if matches!(native.kind, ErrorKind::UnsupportedCodec | ErrorKind::Damaged) => {
+            let (video, info) = ffmpeg::FfmpegVideo::open(path, &native)?;
+            warnings.push(format!(
+                "decoded by the ffmpeg program ({} in {}): {}",
+                info.codec, info.container, native.message
+            ));
+            Ok((Source::Ffmpeg(Box::new(video)), info))
+        }
+        native => native,
     }
-    #[cfg(feature = "h264")]
-    return mp4::Mp4Video::open(path).map(|(video, info)| (Source::Mp4(Box::new(video)), info));
-    #[cfg(not(feature = "h264"))]
+}
+
+#[cfg(feature = "h264")]
+fn open_mp4(path: &Path) -> Result<(Source, VideoInfo)> {
+    mp4::Mp4Video::open(path).map(|(video, info)| (Source::Mp4(Box::new(video)), info))
+}
+
+#[cfg(not(feature = "h264"))]
+fn open_mp4(_: &Path) -> Result<(Source, VideoInfo)> {
     Err(Error::new(ErrorKind::UnsupportedCodec, "this program is built without its feature `h264`"))
 }
 

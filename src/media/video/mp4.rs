@@ -23,6 +23,9 @@ pub(super) struct Mp4Video {
     file: BufReader<File>,
     packets: std::vec::IntoIter<Packet>,
     number: usize,
+    left_out: usize,
+    /// Why the first was left out.
+    first_left_out: Option<String>,
     decoder: H264,
     rotation: Rotation,
     /// Times of the pictures that are to be seen: those outside the edit list are only decoded.
@@ -91,6 +94,8 @@ impl Mp4Video {
             file,
             packets: packets.into_iter(),
             number: 0,
+            left_out: 0,
+            first_left_out: None,
             decoder,
             rotation: rotation(trak),
             shown,
@@ -100,7 +105,7 @@ impl Mp4Video {
         Ok((video, info))
     }
 
-    /// A packet that cannot be decoded is left out with a warning.
+    /// Packets that cannot be decoded are left out, with a warning at the end.
     pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
         while !self.finished {
             if let Some(frame) = self.ready.pop_front() {
@@ -118,8 +123,18 @@ impl Mp4Video {
                     let frames = frames.into_iter().filter(|frame| self.shown.contains(&frame.ticks));
                     self.ready.extend(frames);
                 }
-                Err(error) => warnings.push(format!("frame {} is left out: {}", self.number, error.message)),
+                Err(error) => {
+                    self.left_out += 1;
+                    self.first_left_out
+                        .get_or_insert_with(|| format!("frame {}: {}", self.number, error.message));
+                }
             }
+        }
+        if let Some(first) = self.first_left_out.take() {
+            warnings.push(format!(
+                "{} frames cannot be decoded and are left out, the first {first}",
+                self.left_out
+            ));
         }
         self.ready.pop_front().map(|frame| self.rotation.apply(frame))
     }

@@ -1,0 +1,235 @@
+//! Video that Percept does not decode itself, by the `ffmpeg` program where there is one.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::time::Duration;
+
+use super::super::ffmpeg::{decoder, file_url, report, without_addresses};
+use super::super::limits::{FFMPEG_PATIENCE, MAX_FFMPEG_LINE, MAX_FRAME_BYTES, MAX_FRAME_SIDE};
+use super::VideoInfo;
+use crate::error::one_line;
+use crate::signal::VideoFrame;
+use crate::time::TimeBase;
+use crate::{Error, ErrorKind, Result};
+
+pub(super) struct FfmpegVideo {
+    child: Child,
+    said: Receiver<Said>,
+    /// The first frame's, read when opening.
+    first: Option<i64>,
+    pictures: Receiver<std::io::Result<Vec<u8>>>,
+    size: (u32, u32),
+    ticks: i64,
+    errors: Vec<String>,
+    ended: bool,
+}
+
+/// What ffmpeg says on its error stream.
+#[derive(Debug, PartialEq)]
+enum Said {
+    TimeBase(TimeBase),
+    /// Of the filter `showinfo`: a frame is about to come.
+    Frame {
+        ticks: Option<i64>,
+        size: (u32, u32),
+    },
+    Error(String),
+}
+
+impl FfmpegVideo {
+    /// Starts ffmpeg on the first video track of a file that Percept itself could not read, for the reason `native`.
+    pub fn open(path: &Path, native: &Error) -> Result<(Self, VideoInfo)> {
+        let report = report(path, native)?;
+        let Some(stream) = report.streams.iter().find(|stream| stream.codec_type == "video") else {
+            return Err(Error::new(ErrorKind::Empty, "the file holds no video track"));
+        };
+        let mut child = decoder(native)?
+            // Errors are told from the rest by the level before each line.
+            .args(["-nostdin", "-hide_banner", "-nostats", "-v", "level+info"])
+            .args(["-protocol_whitelist", "file,pipe", "-copyts", "-i"])
+            .arg(file_url(path))
+            .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", "showinfo=checksum=0"])
+            .args(["-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| Error::new(ErrorKind::ExternalTool, format!("could not run ffmpeg: {error}")))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (sender, said) = channel();
+        if let Some(stderr) = stderr {
+            std::thread::spawn(move || listen(stderr, &sender));
+        }
+        // Until the size is known nothing reads the pictures.
+        let (sender, pictures) = sync_channel(2);
+        let (size, ticks) = ((0, 0), 0);
+        let mut video =
+            Self { child, said, first: None, pictures, size, ticks, errors: Vec::new(), ended: false };
+        let (time_base, ticks, size) = video.first_frame(native)?;
+        (video.first, video.size) = (Some(ticks), size);
+        let bytes = 3 * u64::from(size.0) * u64::from(size.1);
+        if size.0.max(size.1) > MAX_FRAME_SIDE || bytes > MAX_FRAME_BYTES || bytes == 0 {
+            let message = format!("a picture of {} x {} pixels is outside the limits", size.0, size.1);
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        if let Some(mut stdout) = stdout {
+            std::thread::spawn(move || {
+                loop {
+                    let mut picture = Vec::with_capacity(bytes as usize);
+                    let read = (&mut stdout).take(bytes).read_to_end(&mut picture);
+                    let last = picture.len() as u64 != bytes || read.is_err();
+                    // The receiver is gone when the reader was dropped: then nobody wants the rest.
+                    if sender.send(read.map(|_| picture)).is_err() || last {
+                        return;
+                    }
+                }
+            });
+        }
+        let info = VideoInfo { container: report.container(), codec: stream.codec(), time_base };
+        Ok((video, info))
+    }
+
+    fn first_frame(&mut self, native: &Error) -> Result<(TimeBase, i64, (u32, u32))> {
+        let mut time_base = None;
+        loop {
+            match self.said.recv_timeout(Duration::from_secs(FFMPEG_PATIENCE)) {
+                Ok(Said::TimeBase(found)) => time_base = Some(found),
+                Ok(Said::Frame { ticks, size }) => {
+                    let time_base = time_base.unwrap_or(TimeBase { numerator: 1, denominator: 1000 });
+                    return Ok((time_base, ticks.unwrap_or(0), size));
+                }
+                Ok(Said::Error(error)) => self.errors.push(error),
+                Err(_) => {
+                    let said =
+                        self.errors.first().map_or(String::new(), |error| format!(" (ffmpeg said: {error})"));
+                    let message =
+                        format!("{}; ffmpeg decodes no picture from it either{said}", native.message);
+                    return Err(Error { message, ..native.clone() });
+                }
+            }
+        }
+    }
+
+    pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
+        if self.ended {
+            return None;
+        }
+        let frame = match self.next_ticks() {
+            Ok(ticks) => ticks.and_then(|ticks| Some((ticks, self.pictures.recv().ok()?.ok()?))),
+            Err(RecvTimeoutError::Timeout) => {
+                warnings.push(format!(
+                    "the video ends early: ffmpeg gave nothing for {FFMPEG_PATIENCE} s and was stopped"
+                ));
+                self.ended = true;
+                return None;
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+        };
+        let (width, height) = self.size;
+        match frame {
+            Some((ticks, pixels)) if pixels.len() == 3 * width as usize * height as usize => {
+                self.ticks = ticks;
+                Some(VideoFrame { width, height, pixels, ticks })
+            }
+            _ => {
+                self.finish(warnings);
+                None
+            }
+        }
+    }
+
+    /// `None` where ffmpeg has closed its error stream.
+    fn next_ticks(&mut self) -> std::result::Result<Option<i64>, RecvTimeoutError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        loop {
+            match self.said.recv_timeout(Duration::from_secs(FFMPEG_PATIENCE))? {
+                Said::Frame { ticks, .. } => return Ok(Some(ticks.unwrap_or(self.ticks + 1))),
+                Said::Error(error) => self.errors.push(error),
+                Said::TimeBase(_) => {}
+            }
+        }
+    }
+
+    fn finish(&mut self, warnings: &mut Vec<String>) {
+        self.ended = true;
+        self.errors.extend(self.said.try_iter().filter_map(|said| match said {
+            Said::Error(error) => Some(error),
+            _ => None,
+        }));
+        let failed = !self.child.wait().is_ok_and(|status| status.success());
+        let stopped = if failed { "; it stopped with an error" } else { "" };
+        match self.errors.as_slice() {
+            [] if failed => warnings.push("ffmpeg stopped with an error".into()),
+            [] => {}
+            [first] => warnings.push(format!("ffmpeg said: {first}{stopped}")),
+            [first, rest @ ..] => {
+                warnings.push(format!("ffmpeg said: {first} (and {} more messages){stopped}", rest.len()));
+            }
+        }
+    }
+}
+
+impl Drop for FfmpegVideo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads the error stream to its end.
+fn listen(stderr: ChildStderr, sender: &Sender<Said>) {
+    const MOST_ERRORS: usize = 100;
+    let (mut stderr, mut line, mut errors) = (BufReader::new(stderr), Vec::new(), 0);
+    while (&mut stderr).take(MAX_FFMPEG_LINE).read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        let said = understood(&String::from_utf8_lossy(&line));
+        line.clear();
+        let Some(said) = said else { continue };
+        errors += usize::from(matches!(said, Said::Error(_)));
+        if errors <= MOST_ERRORS || !matches!(said, Said::Error(_)) {
+            let _ = sender.send(said);
+        }
+    }
+}
+
+fn understood(line: &str) -> Option<Said> {
+    for level in ["[error] ", "[fatal] "] {
+        if let Some((part, message)) = line.split_once(level) {
+            return Some(Said::Error(one_line(&without_addresses(&format!("{part}{}", message.trim())))));
+        }
+    }
+    let (_, said) = line.split_once("showinfo")?;
+    if let Some((_, time_base)) = said.split_once("config in time_base: ") {
+        let (numerator, denominator) = time_base.split(',').next()?.split_once('/')?;
+        let time_base =
+            TimeBase { numerator: numerator.parse().ok()?, denominator: denominator.trim().parse().ok()? };
+        return (time_base.denominator > 0).then_some(Said::TimeBase(time_base));
+    }
+    let (_, said) = said.split_once(" n:")?;
+    let ticks = said.split_once(" pts:")?.1.split_whitespace().next()?.parse().ok();
+    let (width, height) = said.split_once(" s:")?.1.split_whitespace().next()?.split_once('x')?;
+    Some(Said::Frame { ticks, size: (width.parse().ok()?, height.parse().ok()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_showinfo_says_is_understood() {
+        let line = "[Parsed_showinfo_0 @ 0x55d0] [info] config in time_base: 1/12800, frame_rate: 25/1\n";
+        assert_eq!(understood(line), Some(Said::TimeBase(TimeBase { numerator: 1, denominator: 12_800 })));
+        let line = "[Parsed_showinfo_0 @ 0x55d0] [info] n:   3 pts:   1536 pts_time:0.12    pos:  9 fmt:yuv420p \
+                    sar:1/1 s:320x180 i:P iskey:0 type:B \n";
+        assert_eq!(understood(line), Some(Said::Frame { ticks: Some(1536), size: (320, 180) }));
+        let line =
+            "[Parsed_showinfo_0 @ 0x55d0] [info] n:   3 pts:  NOPTS pts_time:NOPTS fmt:gray s:8x4 i:P\n";
+        assert_eq!(understood(line), Some(Said::Frame { ticks: None, size: (8, 4) }));
+        let line = "[hevc @ 0x55d0] [error] no frame\n";
+        assert_eq!(understood(line), Some(Said::Error("[hevc] no frame".into())));
+        assert_eq!(understood("[info] Press q"), None);
+    }
+}
