@@ -388,18 +388,8 @@ impl FfmpegSource {
         let said = String::from_utf8_lossy(&said).into_owned();
         let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
         let failed = !status.is_ok_and(|status| status.success());
-        let stopped = if failed { "; it stopped with an error" } else { "" };
-        if let Some(first) = lines.first() {
-            let more = if lines.len() > 1 {
-                format!(" (and {} more messages)", lines.len() - 1)
-            } else {
-                String::new()
-            };
-            self.warnings
-                .push(one_line(&format!("ffmpeg said: {}{more}{stopped}", without_addresses(first.trim()))));
-        } else if failed {
-            self.warnings.push("ffmpeg stopped with an error".into());
-        }
+        let first = lines.first().map(|first| without_addresses(first.trim()));
+        self.warnings.extend(what_it_said(first.as_deref(), lines.len(), failed));
     }
 
     pub fn warnings(&self) -> Vec<String> {
@@ -412,6 +402,14 @@ impl Drop for FfmpegSource {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The warning after ffmpeg has ended: the first of so many messages, and whether it stopped with an error.
+pub(super) fn what_it_said(first: Option<&str>, messages: usize, failed: bool) -> Option<String> {
+    let Some(first) = first else { return failed.then(|| "ffmpeg stopped with an error".into()) };
+    let more = if messages > 1 { format!(" (and {} more messages)", messages - 1) } else { String::new() };
+    let stopped = if failed { "; it stopped with an error" } else { "" };
+    Some(one_line(&format!("ffmpeg said: {first}{more}{stopped}")))
 }
 
 /// `file:PATH`: then no name is taken for an option or another protocol.

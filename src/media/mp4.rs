@@ -91,34 +91,24 @@ pub(super) fn is_big_endian_pcm(path: &Path, track_id: u32) -> bool {
 pub(super) fn count_samples(path: &Path) -> Option<u64> {
     let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_MP4_BOXES };
     let end = reader.file.metadata().ok()?.len();
-    let (mut position, mut samples) = (0, 0u64);
-    while let Some((name, body, box_end)) = reader.next(position, end) {
-        let (part, table): (&[u8; 4], &[&[u8; 4]]) = match &name {
-            b"moov" => (b"trak", &[b"mdia", b"minf", b"stbl", b"stsz"]),
-            b"moof" => (b"traf", &[]),
-            _ => {
-                position = box_end;
-                continue;
-            }
-        };
-        let mut inside = body;
-        while let Some((name, part_body, part_end)) = reader.next(inside, box_end) {
-            inside = part_end;
-            if &name != part {
-                continue;
-            }
-            samples = samples.saturating_add(match table {
-                [] => reader.count_runs((part_body, part_end))?,
+    let (file, mut samples) = ((0, end), 0u64);
+    for moov in reader.all(file, b"moov") {
+        for trak in reader.all(moov, b"trak") {
+            if let Some(stsz) = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsz"]) {
                 // Behind version, flags and the size that all have.
-                table => match reader.find_path((part_body, part_end), table) {
-                    Some(stsz) => number(reader.bytes(stsz, 12)?.get(8..12)?),
-                    None => 0,
-                },
-            });
+                samples = samples.saturating_add(number(reader.bytes(stsz, 12)?.get(8..12)?));
+            }
         }
-        position = box_end;
     }
-    Some(samples)
+    for moof in reader.all(file, b"moof") {
+        for traf in reader.all(moof, b"traf") {
+            for trun in reader.all(traf, b"trun") {
+                samples = samples.saturating_add(number(reader.bytes(trun, 8)?.get(4..8)?));
+            }
+        }
+    }
+    // What was not walked through is not counted.
+    (reader.budget > 0).then_some(samples)
 }
 
 /// Start of the first edit that is not empty, and its length when it is the only one.
@@ -194,17 +184,16 @@ impl BoxReader {
         None
     }
 
-    /// Samples of the runs in a track's fragment.
     #[cfg(feature = "h264")]
-    fn count_runs(&mut self, traf: Span) -> Option<u64> {
-        let (mut position, mut samples) = (traf.0, 0u64);
-        while let Some((name, body, end)) = self.next(position, traf.1) {
-            if &name == b"trun" {
-                samples = samples.saturating_add(number(self.bytes((body, end), 8)?.get(4..8)?));
+    fn all(&mut self, span: Span, wanted: &[u8; 4]) -> Vec<Span> {
+        let (mut position, mut found) = (span.0, Vec::new());
+        while let Some((name, body, end)) = self.next(position, span.1) {
+            if &name == wanted {
+                found.push((body, end));
             }
             position = end;
         }
-        Some(samples)
+        found
     }
 
     fn bytes(&mut self, span: Span, at_most: u64) -> Option<Vec<u8>> {

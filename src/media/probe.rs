@@ -166,9 +166,8 @@ fn from_pictures(path: &Path, options: &ProbeOptions) -> Result<Probe> {
 }
 
 /// Decodes to the end, to know the number of frames and their times.
-fn watched(stream: VideoStream, reader: &mut VideoReader, options: &ProbeOptions) -> Result<VideoStream> {
+fn watched(mut stream: VideoStream, reader: &mut VideoReader, options: &ProbeOptions) -> Result<VideoStream> {
     let time_base = reader.info().time_base;
-    let mut stream = stream;
     let mut times =
         FrameTimes { time_base: [time_base.numerator, time_base.denominator], ..FrameTimes::default() };
     let mut num_frames = 0;
@@ -199,13 +198,11 @@ fn with_frames(
     if !options.frames || before.iter().any(|stream| matches!(stream, Stream::Video(_))) {
         return stream;
     }
-    let mut read = || {
-        let mut reader = VideoReader::open(path, &options.video)?;
+    let read = VideoReader::open(path, &options.video).and_then(|mut reader| {
         let stream = watched(stream.clone(), &mut reader, options)?;
         warnings.extend(reader.warnings());
         Ok(stream)
-    };
-    let read: Result<VideoStream> = read();
+    });
     read.unwrap_or_else(|error| {
         warnings.push(format!("the frames of stream {} cannot be given: {}", stream.index, error.message));
         stream

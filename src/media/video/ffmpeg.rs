@@ -6,9 +6,9 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::Duration;
 
-use super::super::ffmpeg::{decoder, file_url, report, without_addresses};
-use super::super::limits::{FFMPEG_PATIENCE, MAX_FFMPEG_LINE, MAX_FRAME_BYTES, MAX_FRAME_SIDE};
-use super::VideoInfo;
+use super::super::ffmpeg::{decoder, file_url, report, what_it_said, without_addresses};
+use super::super::limits::{FFMPEG_PATIENCE, MAX_FFMPEG_LINE};
+use super::{VideoInfo, check_size};
 use crate::error::one_line;
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
@@ -69,11 +69,7 @@ impl FfmpegVideo {
             Self { child, said, first: None, pictures, size, ticks, errors: Vec::new(), ended: false };
         let (time_base, ticks, size) = video.first_frame(native)?;
         (video.first, video.size) = (Some(ticks), size);
-        let bytes = 3 * u64::from(size.0) * u64::from(size.1);
-        if size.0.max(size.1) > MAX_FRAME_SIDE || bytes > MAX_FRAME_BYTES || bytes == 0 {
-            let message = format!("a picture of {} x {} pixels is outside the limits", size.0, size.1);
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
+        let bytes = check_size(size.0, size.1)?;
         if let Some(mut stdout) = stdout {
             std::thread::spawn(move || {
                 loop {
@@ -161,15 +157,8 @@ impl FfmpegVideo {
             _ => None,
         }));
         let failed = !self.child.wait().is_ok_and(|status| status.success());
-        let stopped = if failed { "; it stopped with an error" } else { "" };
-        match self.errors.as_slice() {
-            [] if failed => warnings.push("ffmpeg stopped with an error".into()),
-            [] => {}
-            [first] => warnings.push(format!("ffmpeg said: {first}{stopped}")),
-            [first, rest @ ..] => {
-                warnings.push(format!("ffmpeg said: {first} (and {} more messages){stopped}", rest.len()));
-            }
-        }
+        let first = self.errors.first().map(String::as_str);
+        warnings.extend(what_it_said(first, self.errors.len(), failed));
     }
 }
 

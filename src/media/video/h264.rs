@@ -7,7 +7,7 @@ use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
-use super::super::limits::{MAX_FRAME_BYTES, MAX_FRAME_SIDE};
+use super::check_size;
 use crate::signal::VideoFrame;
 use crate::{Error, ErrorKind, Result};
 
@@ -92,16 +92,10 @@ impl H264 {
 
 fn frame(picture: &DecodedYUV) -> Result<VideoFrame> {
     let (width, height) = picture.dimensions();
-    let bytes = width.saturating_mul(height).saturating_mul(3);
-    if width.max(height) > MAX_FRAME_SIDE as usize || bytes as u64 > MAX_FRAME_BYTES {
-        let message = format!(
-            "a picture of {width} x {height} pixels is larger than {MAX_FRAME_SIDE} x {MAX_FRAME_SIDE}"
-        );
-        return Err(Error::new(ErrorKind::Limit, message));
-    }
-    let mut pixels = vec![0; bytes];
+    let (width, height) = (width as u32, height as u32);
+    let mut pixels = vec![0; check_size(width, height)? as usize];
     picture.write_rgb8(&mut pixels);
-    Ok(VideoFrame { width: width as u32, height: height as u32, pixels, ticks: 0 })
+    Ok(VideoFrame { width, height, pixels, ticks: 0 })
 }
 
 /// Appends a packet's NAL units with start codes instead of lengths; whether they fill the packet.

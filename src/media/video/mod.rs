@@ -227,16 +227,28 @@ fn limits() -> Limits {
     limits
 }
 
+/// Bytes of a picture in RGB, where it is within the limits.
+fn check_size(width: u32, height: u32) -> Result<u64> {
+    let bytes = 3 * u64::from(width) * u64::from(height);
+    match width.max(height) > MAX_FRAME_SIDE || bytes > MAX_FRAME_BYTES {
+        true => Err(too_large()),
+        false if bytes == 0 => Err(Error::new(ErrorKind::Damaged, "the picture has no pixels")),
+        false => Ok(bytes),
+    }
+}
+
+fn too_large() -> Error {
+    let message = format!(
+        "the picture is larger than {MAX_FRAME_SIDE} x {MAX_FRAME_SIDE} pixels or than {} MB in memory",
+        MAX_FRAME_BYTES >> 20
+    );
+    Error::new(ErrorKind::Limit, message)
+}
+
 /// A decoder's error in our words.
 fn picture_error(error: &ImageError) -> Error {
     match error {
-        ImageError::Limits(_) => {
-            let message = format!(
-                "the picture is larger than {MAX_FRAME_SIDE} x {MAX_FRAME_SIDE} pixels or than {} MB in memory",
-                MAX_FRAME_BYTES >> 20
-            );
-            Error::new(ErrorKind::Limit, message)
-        }
+        ImageError::Limits(_) => too_large(),
         ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
             Error::io(error, "")
         }
