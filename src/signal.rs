@@ -1,5 +1,32 @@
 //! What `media` hands to `features`.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is taken from a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// Its sound
+    Audio,
+    /// Its pictures
+    Video,
+    /// Vectors computed by another program
+    Vectors,
+}
+
+impl InputKind {
+    /// `audio`, `video` or `vectors`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Vectors => "vectors",
+        }
+    }
+}
+
 /// Mono sound.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {

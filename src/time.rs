@@ -36,6 +36,18 @@ pub struct TimeBase {
 }
 
 impl TimeBase {
+    /// What a frame lasts at so many frames a second: exact to a thousandth of a frame a second, and for NTSC's rates.
+    pub fn of_rate(fps: f64) -> Self {
+        for numerator in [1, 1001, 1000] {
+            let denominator = fps * f64::from(numerator);
+            let whole = denominator.round();
+            if (denominator - whole).abs() < 1e-6 * denominator && whole >= 1.0 && whole <= f64::from(u32::MAX) {
+                return Self { numerator, denominator: whole as u32 };
+            }
+        }
+        Self { numerator: 1000, denominator: (1000.0 * fps).round().max(1.0) as u32 }
+    }
+
     /// Seconds of so many ticks: the nearest `f64` to the exact fraction.
     pub fn seconds(self, ticks: i64) -> f64 {
         (i128::from(ticks) * i128::from(self.numerator)) as f64 / f64::from(self.denominator)
@@ -45,6 +57,19 @@ impl TimeBase {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_a_second_become_an_exact_time_base() {
+        for (fps, numerator, denominator) in [
+            (25.0, 1, 25),
+            (29.97, 1000, 29_970),
+            (30_000.0 / 1001.0, 1001, 30_000),
+            (0.5, 1000, 500),
+            (12.5, 1000, 12_500),
+        ] {
+            assert_eq!(TimeBase::of_rate(fps), TimeBase { numerator, denominator }, "{fps}");
+        }
+    }
 
     #[test]
     fn ticks_of_a_video_do_not_drift_either() {

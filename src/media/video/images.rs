@@ -8,10 +8,11 @@ use image::{DynamicImage, ImageDecoder, ImageReader};
 use serde::Deserialize;
 
 use super::super::limits::{MAX_FRAME_BYTES, MAX_FRAMES, MAX_FRAMES_JSON};
-use super::{VideoInfo, check_fps, codec_name, limits, open_picture, picture_error, time_base};
+use super::{VideoInfo, check_fps, codec_name, limits, open_picture, picture_error};
 use crate::error::some_of;
 use crate::files::read_text;
 use crate::signal::VideoFrame;
+use crate::time::TimeBase;
 use crate::{Error, ErrorKind, Result};
 
 const USUAL_FPS: f64 = 25.0;
@@ -62,7 +63,7 @@ impl Images {
         codecs.sort_unstable();
         codecs.dedup();
         let codec = if let [codec] = codecs[..] { codec } else { "mixed" };
-        let info = VideoInfo { container: "images".into(), codec: codec.into(), time_base: time_base(fps) };
+        let info = VideoInfo { container: "images".into(), codec: codec.into(), time_base: TimeBase::of_rate(fps) };
         Ok((Self { files, next: 0, name: None }, info))
     }
 
