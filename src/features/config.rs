@@ -308,7 +308,12 @@ impl FeatureConfig {
     }
 }
 
-fn in_range<N: PartialOrd + std::fmt::Display>(name: &str, value: N, low: N, high: N) -> Result<()> {
+pub(super) fn in_range<N: PartialOrd + std::fmt::Display>(
+    name: &str,
+    value: N,
+    low: N,
+    high: N,
+) -> Result<()> {
     // Written so that NaN is out of range.
     if value >= low && value <= high {
         return Ok(());
@@ -316,7 +321,7 @@ fn in_range<N: PartialOrd + std::fmt::Display>(name: &str, value: N, low: N, hig
     Err(wrong(format!("{name} is {value}, but must be from {low} to {high}")))
 }
 
-fn wrong(message: String) -> Error {
+pub(super) fn wrong(message: String) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 

@@ -1,4 +1,5 @@
-//! Signal -> features `[T, D]`: power spectrogram, log-mel spectrogram or MFCC, with deltas, as librosa computes them.
+//! Signal -> features `[T, D]`: power spectrogram, log-mel spectrogram or MFCC, with deltas, as librosa computes them;
+//! [`video`] does it for pictures.
 //!
 //! ```
 //! use percept::features::{Extractor, FeatureConfig};
@@ -18,6 +19,7 @@ mod mfcc;
 mod normalize;
 mod stft;
 mod stream;
+pub mod video;
 mod window;
 
 pub use config::{FeatureConfig, FeatureKind, MelNorm, MelScale, Normalize, PadMode, Window};

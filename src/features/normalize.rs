@@ -1,5 +1,7 @@
 //! Mean and standard deviation of each feature: gathered over recordings, then taken out of them.
 
+use std::ops::Range;
+
 use super::{Features, Normalize};
 use crate::{Error, ErrorKind, Result};
 
@@ -45,6 +47,21 @@ impl Normalization {
             return wrong("normalisation holds a standard deviation that is not a positive number".into());
         }
         Ok(())
+    }
+
+    /// All features of a group get its mean and deviation, over its features and frames together, so that their values keep
+    /// their relations (the pixels of a picture, for one). Features in no group keep their own.
+    ///
+    /// # Panics
+    /// Where a group reaches beyond the features.
+    pub fn pooled(&self, groups: &[Range<usize>]) -> Self {
+        let mut pooled = self.clone();
+        for group in groups.iter().filter(|group| !group.is_empty()) {
+            let (mean, std) = pool(&self.mean[group.clone()], &self.std[group.clone()]);
+            pooled.mean[group.clone()].fill(mean as f32);
+            pooled.std[group.clone()].fill(deviation(std, mean));
+        }
+        pooled
     }
 
     /// `(x - mean) / std`, in place.
@@ -160,13 +177,31 @@ impl Statistics {
 
     /// `count` must not be 0.
     fn normalization(&self) -> Normalization {
-        let std = self.mean.iter().zip(&self.squares).map(|(mean, squares)| {
-            let std = (squares / self.count as f64).sqrt();
-            let changes = std > CONSTANT * mean.abs() && (std as f32).is_normal();
-            if changes { std as f32 } else { 1.0 }
-        });
+        let std = self
+            .mean
+            .iter()
+            .zip(&self.squares)
+            .map(|(mean, squares)| deviation((squares / self.count as f64).sqrt(), *mean));
         Normalization { std: std.collect(), mean: self.mean.iter().map(|&x| x as f32).collect() }
     }
+}
+
+/// What to divide by: `std`, or 1 where it is no more than rounding.
+fn deviation(std: f64, mean: f64) -> f32 {
+    let changes = std > CONSTANT * mean.abs() && (std as f32).is_normal();
+    if changes { std as f32 } else { 1.0 }
+}
+
+/// Mean and standard deviation over features with these, which were seen equally often: the mean of the means; the mean of
+/// the variances plus the variance of the means (that is `E[var + mean²] - E[mean]²`, but without its cancellation).
+fn pool(means: &[f32], deviations: &[f32]) -> (f64, f64) {
+    let count = means.len() as f64;
+    let mean = means.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    // A deviation of exactly 1 stands for a feature that never changes, as the black border of a video.
+    let variance = |std: f32| if std == 1.0 { 0.0 } else { f64::from(std).powi(2) };
+    let squares =
+        means.iter().zip(deviations).map(|(&x, &std)| variance(std) + (f64::from(x) - mean).powi(2));
+    (mean, (squares.sum::<f64>() / count).sqrt())
 }
 
 #[cfg(test)]
@@ -199,6 +234,30 @@ mod tests {
         let mut features = recording(1, 50);
         Normalization::of(&features).apply(&mut features);
         assert!(features.data.iter().skip(1).step_by(3).all(|&x| x == 0.0));
+    }
+
+    #[test]
+    fn a_group_has_the_mean_and_deviation_of_all_its_values() {
+        let features = recording(1, 60);
+        let column = |d: usize| features.data.iter().skip(d).step_by(3).copied();
+        let two: Vec<f32> = column(0).chain(column(1)).collect();
+        let expected = Normalization::of(&Features { frames: two.len(), data: two, dim: 1 });
+        let own = Normalization::of(&features);
+        let pooled = own.pooled(&[0..2, 2..2]);
+        pooled.check(3).unwrap();
+        for d in 0..2 {
+            assert!((pooled.mean[d] - expected.mean[0]).abs() < 1e-4, "{pooled:?} {expected:?}");
+            assert!((pooled.std[d] - expected.std[0]).abs() < 1e-4, "{pooled:?} {expected:?}");
+        }
+        assert_eq!((pooled.mean[2], pooled.std[2]), (own.mean[2], own.std[2]));
+    }
+
+    #[test]
+    fn a_group_that_never_changes_becomes_0() {
+        let constant = Normalization { mean: vec![0.25; 3], std: vec![1.0; 3] };
+        assert_eq!(constant.pooled(&[0..3]), constant);
+        let tiny = Normalization { mean: vec![1e3, 1e3 + 1e-4], std: vec![1.0; 2] };
+        assert_eq!(tiny.pooled(&[0..2]).std, [1.0; 2]);
     }
 
     #[test]
