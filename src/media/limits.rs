@@ -45,6 +45,8 @@ pub const MAX_TRAILING_TAG: u64 = 4096;
 pub const MAX_FRAME_SIDE: u32 = 16_384;
 /// Most memory that the decoder of one picture may take, in bytes.
 pub const MAX_FRAME_BYTES: u64 = 512 << 20;
+/// Most memory for pictures of a directory that are decoded ahead, in bytes.
+pub const MAX_BYTES_AHEAD: u64 = 256 << 20;
 /// Most pictures of one video.
 pub const MAX_FRAMES: usize = 10_000_000;
 /// Fastest video, in frames a second.

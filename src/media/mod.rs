@@ -4,6 +4,7 @@ pub mod ffmpeg;
 pub mod limits;
 mod mix;
 mod mp4;
+mod natural;
 mod opus;
 mod packets;
 mod pipe;

@@ -1,13 +1,15 @@
 //! A directory of pictures as a video: in the natural order of their names, at a steady rate.
 
-use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::super::limits::{MAX_FRAME_BYTES, MAX_FRAMES, MAX_FRAMES_JSON};
+use super::super::limits::{MAX_BYTES_AHEAD, MAX_FRAME_BYTES, MAX_FRAMES, MAX_FRAMES_JSON};
+use super::super::natural::natural;
 use super::{VideoInfo, check_fps, codec_name, limits, open_picture, picture_error};
 use crate::error::some_of;
 use crate::files::read_text;
@@ -30,8 +32,16 @@ const OTHER_MEDIA: [&str; 26] = [
 pub(super) struct Images {
     files: Vec<PathBuf>,
     next: usize,
+    /// Those from `next` on, decoded ahead.
+    ahead: VecDeque<Result<Picture>>,
     /// Name of the file last read.
     name: Option<String>,
+}
+
+struct Picture {
+    rgb: RgbImage,
+    /// Whether all of it is there.
+    whole: bool,
 }
 
 /// `frames.json`
@@ -64,24 +74,27 @@ impl Images {
         codecs.dedup();
         let codec = if let [codec] = codecs[..] { codec } else { "mixed" };
         let info = VideoInfo { container: "images".into(), codec: codec.into(), time_base: TimeBase::of_rate(fps) };
-        Ok((Self { files, next: 0, name: None }, info))
+        Ok((Self { files, next: 0, ahead: VecDeque::new(), name: None }, info))
     }
 
     /// Those that cannot be read are passed over with a warning.
     pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
-        while let Some(file) = self.files.get(self.next) {
+        loop {
+            if self.ahead.is_empty() {
+                self.ahead = self.soon().par_iter().map(|file| read(file)).collect::<Vec<_>>().into();
+            }
+            let picture = self.ahead.pop_front()?;
             let ticks = self.next as i64;
+            let name = name(&self.files[self.next]);
             self.next += 1;
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let number = ticks + 1;
-            match read(file) {
-                Ok((picture, whole)) => {
+            match picture {
+                Ok(Picture { rgb, whole }) => {
                     if !whole {
                         warnings
                             .push(format!("frame {number} ({name}) is cut off: what is there of it is used"));
                     }
                     self.name = Some(name);
-                    let rgb = picture.into_rgb8();
                     let (width, height) = rgb.dimensions();
                     return Some(VideoFrame { width, height, pixels: rgb.into_raw(), ticks });
                 }
@@ -90,7 +103,25 @@ impl Images {
                 }
             }
         }
-        None
+    }
+
+    /// The files to decode next, all at once: enough for all cores, and no more than memory allows.
+    fn soon(&self) -> &[PathBuf] {
+        const FILES_A_CORE: usize = 4;
+        let rest = &self.files[self.next..];
+        // Within a worker of rayon the cores are busy with other videos, and waiting for them here would begin yet
+        // another of those, within this one.
+        let most = match rayon::current_thread_index() {
+            Some(_) => 1,
+            None => FILES_A_CORE * rayon::current_num_threads(),
+        };
+        let mut bytes = 0;
+        let fits = |file: &&PathBuf| {
+            bytes += bytes_in_memory(file);
+            bytes <= MAX_BYTES_AHEAD
+        };
+        let count = rest.iter().take(most).take_while(fits).count();
+        &rest[..count.max(1).min(rest.len())]
     }
 
     pub fn file_name(&self) -> Option<&str> {
@@ -98,8 +129,8 @@ impl Images {
     }
 }
 
-/// The right way up, as its EXIF tag says; and whether all of it is there.
-fn read(path: &Path) -> Result<(DynamicImage, bool)> {
+/// The right way up, as its EXIF tag says.
+fn read(path: &Path) -> Result<Picture> {
     let mut bytes = Vec::new();
     let length = open_picture(path)?.take(MAX_FRAME_BYTES).read_to_end(&mut bytes);
     length.map_err(|error| Error::io(&error, path))?;
@@ -114,7 +145,20 @@ fn read(path: &Path) -> Result<(DynamicImage, bool)> {
     let orientation = decoder.orientation().map_err(|error| picture_error(&error))?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| picture_error(&error))?;
     picture.apply_orientation(orientation);
-    Ok((picture, !bytes.starts_with(&[0xFF, 0xD8]) || has_end(&bytes)))
+    let whole = !bytes.starts_with(&[0xFF, 0xD8]) || has_end(&bytes);
+    Ok(Picture { rgb: picture.into_rgb8(), whole })
+}
+
+/// About what [`read`] takes for a file, by its header: the file and two copies of the picture. What cannot be read
+/// takes nothing.
+fn bytes_in_memory(path: &Path) -> u64 {
+    let size = || {
+        let file = open_picture(path).ok()?;
+        let length = file.get_ref().metadata().ok()?.len();
+        let (width, height) = ImageReader::new(file).with_guessed_format().ok()?.into_dimensions().ok()?;
+        Some(length.saturating_add(6 * u64::from(width) * u64::from(height)))
+    };
+    size().unwrap_or(0)
 }
 
 /// Whether a JPEG has its end marker behind the last scan: its decoder fills up in grey what is missing.
@@ -176,36 +220,6 @@ fn name(path: &Path) -> String {
 
 fn codec_by_ending(path: &Path) -> Option<&'static str> {
     codec_name(image::ImageFormat::from_extension(ending(path)?)?)
-}
-
-/// Numbers count as numbers: `2.jpg` comes before `10.jpg`. Equal numbers stay in the order of their bytes.
-fn natural(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (a, b);
-    loop {
-        let (x, y) = (left.chars().next(), right.chars().next());
-        let (Some(x), Some(y)) = (x, y) else {
-            return left.len().cmp(&right.len()).then_with(|| a.cmp(b));
-        };
-        if x.is_ascii_digit() && y.is_ascii_digit() {
-            let ((m, rest_left), (n, rest_right)) = (digits(left), digits(right));
-            let order = m.len().cmp(&n.len()).then_with(|| m.cmp(n));
-            if order != Ordering::Equal {
-                return order;
-            }
-            (left, right) = (rest_left, rest_right);
-        } else {
-            if x != y {
-                return x.cmp(&y);
-            }
-            (left, right) = (&left[x.len_utf8()..], &right[y.len_utf8()..]);
-        }
-    }
-}
-
-/// The digits at the beginning, without leading zeros, and what follows.
-fn digits(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (text[..end].trim_start_matches('0'), &text[end..])
 }
 
 /// Where names differ by their last number only and steps between them are not all alike, something may be lost.
