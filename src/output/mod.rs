@@ -6,6 +6,7 @@ pub mod events;
 mod json;
 mod jsonl;
 mod npy;
+pub mod preview;
 pub mod record;
 mod text;
 
