@@ -53,3 +53,13 @@ pub const MAX_FRAMES: usize = 10_000_000;
 pub const MAX_FPS: f64 = 100_000.0;
 /// Longest `frames.json` beside pictures, in bytes.
 pub const MAX_FRAMES_JSON: u64 = 1 << 20;
+/// Longest header of a file of vectors, in bytes.
+pub const MAX_VECTOR_HEADER: u64 = 1 << 20;
+/// Most numbers of one vector.
+pub const MAX_VECTOR_DIM: usize = 1 << 20;
+/// Longest file of vectors, in bytes: it is held in memory.
+pub const MAX_VECTOR_BYTES: u64 = 4 << 30;
+/// Most files and directories looked at in one walk.
+pub const MAX_WALK_ENTRIES: usize = 10_000_000;
+/// How deep directories may lie within the one that is walked.
+pub const MAX_WALK_DEPTH: usize = 64;

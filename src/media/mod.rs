@@ -5,6 +5,7 @@ pub mod limits;
 mod mix;
 mod mp4;
 mod natural;
+mod npy;
 mod opus;
 mod packets;
 mod pipe;
@@ -14,7 +15,9 @@ mod resample;
 mod sniff;
 mod source;
 mod stream;
+pub mod vectors;
 pub mod video;
+pub mod walk;
 mod wav;
 mod write;
 

@@ -183,12 +183,16 @@ fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+pub(super) fn has_media_ending(path: &Path) -> bool {
+    ending(path).is_some_and(|ending| OTHER_MEDIA.contains(&ending.as_str()))
+}
+
 pub(super) fn holds_only_images(folder: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
     let mut pictures = 0;
     for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
         match ending(&path) {
-            Some(ending) if OTHER_MEDIA.contains(&ending.as_str()) => return false,
+            _ if has_media_ending(&path) => return false,
             Some(ending) if ENDINGS.contains(&ending.as_str()) => pictures += usize::from(path.is_file()),
             _ => {}
         }

@@ -180,9 +180,25 @@ pub fn is_directory_of_images(path: &Path) -> bool {
 
 /// Whether `path` is a file of a picture, still or moving, by its first bytes.
 pub fn is_picture(path: &Path) -> bool {
+    picture_format(path).is_some()
+}
+
+/// Whether `path` is a picture that may be one frame of a directory of pictures.
+pub(super) fn is_still_picture(path: &Path) -> bool {
+    picture_format(path).is_some_and(|format| format != image::ImageFormat::Gif)
+}
+
+/// Whether `path` has the ending of sound or video.
+pub(super) fn has_media_ending(path: &Path) -> bool {
+    images::has_media_ending(path)
+}
+
+fn picture_format(path: &Path) -> Option<image::ImageFormat> {
     let mut head = [0; 16];
-    let read = File::open(path).and_then(|mut file| file.read(&mut head)).unwrap_or(0);
-    path.is_file() && image::guess_format(&head[..read]).is_ok_and(|format| codec_name(format).is_some())
+    // A pipe would hang.
+    let mut file = path.is_file().then(|| File::open(path).ok()).flatten()?;
+    let read = file.read(&mut head).ok()?;
+    image::guess_format(&head[..read]).ok().filter(|format| codec_name(*format).is_some())
 }
 
 /// ffmpeg's name of the kinds of pictures that are read.
