@@ -13,8 +13,8 @@
 //! * [`media`] opens a file and gives a mono [`signal::Signal`] at the rate that is asked for, or the frames of pictures in
 //!   motion ([`media::video`]).
 //! * [`features`] turns a signal into frames `[T, D]`: power or log-mel spectrogram, MFCC, deltas.
-//! * [`nn`] turns frames `[B, T, D]` into logits, `[B, K]` with pooling or `[B, T, K]` without: stacked, bidirectional LSTM
-//!   or GRU, linear.
+//! * [`nn`] turns frames `[B, T, D]` into logits, `[B, K]` with pooling or `[B, T, K]` without: convolutions over each frame
+//!   or none, stacked, bidirectional LSTM or GRU, linear.
 //! * [`decide`] turns logits into labels with scores; an [`event::Event`] is a label with a beginning and an end.
 //! * [`output`] writes results as JSON, JSON lines, CSV or text.
 //! * [`model`] is the one self-describing file; [`pipeline`] chains the stages for inference.

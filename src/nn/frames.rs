@@ -4,12 +4,16 @@
 //! through the whole sequence layer by layer; between layers its outputs are [`Rows`], in memory or in a file. Each
 //! direction gives its own part of the logits, so that the last layer's outputs need no place.
 
+use super::conv::FrontEnd;
 pub use super::rows::Rows;
 use super::{Network, Pooling};
 use crate::{Error, ErrorKind, Result};
 
 /// Frames that are worked on at a time.
 const PIECE: usize = 2048;
+
+/// Numbers of frames with planes that are read at a time, if that is more than one frame.
+const MAX_PIECE_VALUES: usize = 4 << 20;
 
 impl Network {
     /// All frames `[T, D]` of a sequence -> logits `[T, K]`.
@@ -24,7 +28,10 @@ impl Network {
     pub fn frame_logits_in_pieces(&self, frames: Rows, piece: usize) -> Result<Rows> {
         check(self, frames.width())?;
         let rnn = self.rnn();
-        let mut inputs = vec![frames];
+        let mut inputs = vec![match self.front_end() {
+            Some(front_end) => convolved(front_end, &frames, piece)?,
+            None => frames,
+        }];
         for layer in 0..rnn.num_layers() {
             let one = |direction| self.direction(&inputs, (layer, direction), piece);
             inputs = match rnn.num_directions() {
@@ -75,6 +82,17 @@ impl Network {
         }
         Ok(result)
     }
+}
+
+/// What the front end makes of all frames `[T, D]`: `[T, W]`.
+fn convolved(front_end: &FrontEnd, frames: &Rows, piece: usize) -> Result<Rows> {
+    let mut all = Rows::with_limit(front_end.output_size(), frames.limit());
+    let mut x = Vec::new();
+    for (first, count) in pieces(frames.len(), piece.min(MAX_PIECE_VALUES / frames.width())) {
+        frames.read(first, count, &mut x)?;
+        all.push(&front_end.infer(&x)?)?;
+    }
+    Ok(all)
 }
 
 /// The linear layer behind the last recurrent one.
@@ -173,7 +191,7 @@ pub struct FrameStream<'a> {
     block: usize,
     /// The forward state of each layer.
     states: Vec<Vec<f32>>,
-    /// Frames `[T, D]` that are not answered yet.
+    /// Frames that are not answered yet, as the recurrent layers take them.
     waiting: Vec<f32>,
 }
 
@@ -198,8 +216,11 @@ impl<'a> FrameStream<'a> {
 
     /// Takes frames `[T, D]` and appends to `logits [T, K]` those that are now known.
     pub fn push(&mut self, frames: &[f32], logits: &mut Vec<f32>) -> Result<()> {
-        self.waiting.extend_from_slice(frames);
-        let dim = self.network.input_size();
+        match self.network.front_end() {
+            Some(front_end) => self.waiting.extend(front_end.infer(frames)?),
+            None => self.waiting.extend_from_slice(frames),
+        }
+        let dim = self.dim();
         let mut done = 0;
         while self.waiting.len() / dim - done >= self.block + self.lookahead {
             let block = self.waiting[done * dim..(done + self.block + self.lookahead) * dim].to_vec();
@@ -212,7 +233,7 @@ impl<'a> FrameStream<'a> {
 
     /// There are no more frames: appends the logits of those that are left.
     pub fn finish(mut self, logits: &mut Vec<f32>) -> Result<()> {
-        let dim = self.network.input_size();
+        let dim = self.dim();
         let waiting = std::mem::take(&mut self.waiting);
         let mut rest = waiting.as_slice();
         while !rest.is_empty() {
@@ -224,11 +245,16 @@ impl<'a> FrameStream<'a> {
         Ok(())
     }
 
+    /// Numbers a frame that the recurrent layers take.
+    fn dim(&self) -> usize {
+        self.network.front_end().map_or(self.network.input_size(), FrontEnd::output_size)
+    }
+
     /// The first `count` of `frames`; the others are looked ahead at.
     fn answer(&mut self, frames: &[f32], count: usize, logits: &mut Vec<f32>) -> Result<()> {
         let (network, rnn) = (self.network, self.network.rnn());
         let hidden = network.config().hidden_size;
-        let total = frames.len() / network.input_size();
+        let total = frames.len() / self.dim();
         let mut x = frames.to_vec();
         let (mut forward, mut reverse) = (vec![0.0; total * hidden], Vec::new());
         for layer in 0..rnn.num_layers() {
@@ -269,12 +295,18 @@ mod tests {
     use candle_core::{Device, Tensor};
 
     use super::*;
-    use crate::nn::{CellKind, NetworkConfig};
+    use crate::nn::{CellKind, FrameShape, NetworkConfig};
 
-    const DIM: usize = 5;
+    /// Of plain numbers, and with convolutions in front.
+    fn networks(cell: CellKind, bidirectional: bool) -> [Network; 2] {
+        let pictures = FrameShape { channels: 2, height: 5, width: 4, rest: 3 };
+        [(FrameShape::from(5), vec![]), (pictures, vec![3, 17])]
+            .map(|(shape, channels)| network(shape, channels, cell, bidirectional))
+    }
 
-    fn network(cell: CellKind, bidirectional: bool) -> Network {
+    fn network(shape: FrameShape, conv_channels: Vec<usize>, cell: CellKind, bidirectional: bool) -> Network {
         let config = NetworkConfig {
+            conv_channels,
             cell,
             bidirectional,
             hidden_size: 19,
@@ -282,24 +314,24 @@ mod tests {
             pooling: Pooling::None,
             ..NetworkConfig::default()
         };
-        let vars = Network::init(&config, DIM, 4, 7).unwrap();
+        let vars = Network::init(&config, shape, 4, 7).unwrap();
         let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
-        Network::new(&config, DIM, 4, &weights).unwrap()
+        Network::new(&config, shape, 4, &weights).unwrap()
     }
 
-    fn frames(count: usize) -> Vec<f32> {
-        (0..count * DIM).map(|i| ((i * 37 % 101) as f32 / 50.0) - 1.0).collect()
+    fn frames(network: &Network, count: usize) -> Vec<f32> {
+        (0..count * network.input_size()).map(|i| ((i * 37 % 101) as f32 / 50.0) - 1.0).collect()
     }
 
-    fn rows(values: &[f32], limit: usize) -> Rows {
-        let mut rows = Rows::with_limit(DIM, limit);
+    fn rows(network: &Network, values: &[f32], limit: usize) -> Rows {
+        let mut rows = Rows::with_limit(network.input_size(), limit);
         rows.push(values).unwrap();
         rows
     }
 
     fn whole(network: &Network, values: &[f32]) -> Vec<f32> {
         let mut out = Vec::new();
-        let logits = network.frame_logits(rows(values, usize::MAX)).unwrap();
+        let logits = network.frame_logits(rows(network, values, usize::MAX)).unwrap();
         logits.read(0, logits.len(), &mut out).unwrap();
         out
     }
@@ -308,49 +340,60 @@ mod tests {
     fn pieces_in_memory_and_in_files_give_the_bits_of_the_whole() {
         for cell in [CellKind::Gru, CellKind::Lstm, CellKind::LstmPeephole, CellKind::RnnTanh] {
             for bidirectional in [false, true] {
-                let (network, values) = (network(cell, bidirectional), frames(201));
-                let all = whole(&network, &values);
-                let x = Tensor::from_slice(&values, (1, 201, DIM), &Device::Cpu).unwrap();
-                let direct = network.forward(&x, &[201], None).unwrap().flatten_all().unwrap();
-                for (a, b) in all.iter().zip(direct.to_vec1::<f32>().unwrap()) {
-                    assert!((a - b).abs() < 1e-5, "{a} {b}");
-                }
-                for (piece, limit) in [(1, 0), (7, 100), (64, usize::MAX), (200, 0), (500, 0)] {
-                    let mut out = Vec::new();
-                    let logits = network.frame_logits_in_pieces(rows(&values, limit), piece).unwrap();
-                    logits.read(0, logits.len(), &mut out).unwrap();
-                    assert_eq!(out, all, "{cell:?} {bidirectional} in pieces of {piece}");
+                for network in networks(cell, bidirectional) {
+                    pieces_give_the_whole(&network, &format!("{cell:?} {bidirectional}"));
                 }
             }
+        }
+    }
+
+    fn pieces_give_the_whole(network: &Network, what: &str) {
+        let values = frames(network, 201);
+        let all = whole(network, &values);
+        let x = Tensor::from_slice(&values, (1, 201, network.input_size()), &Device::Cpu).unwrap();
+        let direct = network.forward(&x, &[201], None).unwrap().flatten_all().unwrap();
+        for (a, b) in all.iter().zip(direct.to_vec1::<f32>().unwrap()) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+        for (piece, limit) in [(1, 0), (7, 100), (64, usize::MAX), (200, 0), (500, 0)] {
+            let mut out = Vec::new();
+            let logits = network.frame_logits_in_pieces(rows(network, &values, limit), piece).unwrap();
+            logits.read(0, logits.len(), &mut out).unwrap();
+            assert_eq!(out, all, "{what} in pieces of {piece}, {} features", network.input_size());
         }
     }
 
     fn streamed(network: &Network, values: &[f32], lookahead: usize, block: usize, piece: usize) -> Vec<f32> {
         let mut stream = FrameStream::new(network, lookahead, block).unwrap();
         let mut out = Vec::new();
-        values.chunks(piece * DIM).for_each(|frames| stream.push(frames, &mut out).unwrap());
+        stream.push(&[], &mut out).unwrap();
+        values.chunks(piece * network.input_size()).for_each(|frames| stream.push(frames, &mut out).unwrap());
         stream.finish(&mut out).unwrap();
         out
     }
 
     #[test]
     fn one_direction_streams_with_the_bits_of_the_whole() {
-        let (network, values) = (network(CellKind::Gru, false), frames(150));
-        let all = whole(&network, &values);
-        for (block, piece) in [(1, 1), (1, 40), (10, 7), (64, 150)] {
-            assert_eq!(streamed(&network, &values, 0, block, piece), all, "{block} {piece}");
+        for network in networks(CellKind::Gru, false) {
+            let values = frames(&network, 150);
+            let all = whole(&network, &values);
+            for (block, piece) in [(1, 1), (1, 40), (10, 7), (64, 150)] {
+                assert_eq!(streamed(&network, &values, 0, block, piece), all, "{block} {piece}");
+            }
         }
     }
 
     #[test]
     fn two_directions_that_look_far_enough_ahead_give_the_whole() {
-        let (network, values) = (network(CellKind::Lstm, true), frames(90));
-        let all = whole(&network, &values);
-        assert_eq!(streamed(&network, &values, 90, 10, 13), all);
-        assert_eq!(streamed(&network, &values, 0, 90, 90), all);
-        let near = streamed(&network, &values, 20, 10, 13);
-        assert_eq!(near.len(), all.len());
-        assert_eq!(near, streamed(&network, &values, 20, 10, 1), "whatever pieces come");
-        assert_ne!(near, all);
+        for network in networks(CellKind::Lstm, true) {
+            let values = frames(&network, 90);
+            let all = whole(&network, &values);
+            assert_eq!(streamed(&network, &values, 90, 10, 13), all);
+            assert_eq!(streamed(&network, &values, 0, 90, 90), all);
+            let near = streamed(&network, &values, 20, 10, 13);
+            assert_eq!(near.len(), all.len());
+            assert_eq!(near, streamed(&network, &values, 20, 10, 1), "whatever pieces come");
+            assert_ne!(near, all);
+        }
     }
 }

@@ -1,15 +1,15 @@
 //! A whole recurrent network, all layers and directions, as one candle operation with its own way back.
 
-use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::cell::CellKind;
 use super::kernels::{Isa, PackedWeights, Sizes};
 use super::packing::Packing;
 use super::pool::Pool;
 use super::stack::{Inputs, Kept, Stack};
+use super::values::{Values, contiguous};
 
 /// `x [B, T, D]`, `weights [P]` and `initial [S]`, as a [`Stack`] takes them, give the output `[B, T, D·H]`; or, flat, the
 /// output with the last states behind it, if gradients are to flow through them too.
@@ -66,42 +66,6 @@ impl FusedRnn {
             bail!("the weights of a recurrent network do not fit its sizes");
         }
         Ok(Stack::pack(self.cell, self.isa, &self.sizes, self.directions, &weights))
-    }
-}
-
-/// A contiguous tensor's values.
-struct Values<S> {
-    storage: S,
-    range: Range<usize>,
-}
-
-impl Values<()> {
-    fn of(tensor: &Tensor) -> Result<Values<impl Deref<Target = Storage>>> {
-        let (storage, layout) = tensor.storage_and_layout();
-        match (&*storage, layout.contiguous_offsets()) {
-            (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => {
-                Ok(Values { storage, range: start..end })
-            }
-            _ => bail!("a recurrent network takes contiguous tensors of f32 on the CPU"),
-        }
-    }
-}
-
-impl<S: Deref<Target = Storage>> Deref for Values<S> {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match &*self.storage {
-            Storage::Cpu(CpuStorage::F32(values)) => &values[self.range.clone()],
-            _ => &[],
-        }
-    }
-}
-
-fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("a recurrent network takes contiguous tensors"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The whole network: recurrent layers, pooling (many-to-one) or none (many-to-many), linear.
+//! The whole network: convolutions over each frame or none, recurrent layers, pooling (many-to-one) or none (many-to-many), linear.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,21 @@ use candle_core::{Device, Tensor, Var};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::conv::{self, FrontEnd};
 use super::dropout::dropout;
 use super::rnn::Rnn;
-use super::{MAX_WIDTH, NetworkConfig, Pooling};
+use super::{FrameShape, MAX_WIDTH, NetworkConfig, Pooling};
 use crate::{Error, ErrorKind, Result};
 
-/// Weights by name: `rnn.weight_ih_l0`, `attention.weight`, `head.weight`, ...
+/// Weights by name: `conv.0.weight`, `rnn.weight_ih_l0`, `attention.weight`, `head.weight`, ...
 pub type Weights = BTreeMap<String, Tensor>;
 
 /// Frames `[B, T, D]` in, logits out: `[B, K]` with pooling, `[B, T, K]` without.
 #[derive(Debug, Clone)]
 pub struct Network {
     config: NetworkConfig,
-    input_size: usize,
+    shape: FrameShape,
+    front_end: Option<FrontEnd>,
     rnn: Rnn,
     attention: Option<Tensor>,
     head_weight: Tensor,
@@ -26,35 +28,42 @@ pub struct Network {
 }
 
 impl Network {
-    /// Names and shapes of all weights for `input_size` features and `num_classes` labels.
+    /// Names and shapes of all weights for frames of `shape` and `num_classes` labels.
     pub fn shapes(
         config: &NetworkConfig,
-        input_size: usize,
+        shape: impl Into<FrameShape>,
         num_classes: usize,
     ) -> Vec<(String, Vec<usize>)> {
+        let shape = shape.into();
         let width = config.num_directions() * config.hidden_size;
-        let mut shapes: Vec<_> = Rnn::shapes(config, input_size)
-            .into_iter()
-            .map(|(name, shape)| (format!("rnn.{name}"), shape))
-            .collect();
+        let named = |prefix: &'static str| move |(name, shape)| (format!("{prefix}.{name}"), shape);
+        let mut shapes: Vec<_> = FrontEnd::shapes(config, shape).into_iter().map(named("conv")).collect();
+        shapes.extend(Rnn::shapes(config, conv::output_size(config, shape)).into_iter().map(named("rnn")));
         shapes.extend(config.pooling.shapes(width));
         shapes.push(("head.weight".to_string(), vec![num_classes, width]));
         shapes.push(("head.bias".to_string(), vec![num_classes]));
         shapes
     }
 
-    /// Fresh weights as PyTorch initialises them, uniform in ±1/√fan, the same for the same seed.
+    /// Fresh weights as PyTorch initialises them, uniform in ±1/√fan, the same for the same seed. For convolutions and
+    /// the linear layer behind them the fan is the number of values that a sum runs over.
     pub fn init(
         config: &NetworkConfig,
-        input_size: usize,
+        shape: impl Into<FrameShape>,
         num_classes: usize,
         seed: u64,
     ) -> Result<BTreeMap<String, Var>> {
-        check_sizes(config, input_size, num_classes)?;
+        let shape = shape.into();
+        check_sizes(config, shape, num_classes)?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut vars = BTreeMap::new();
-        for (name, shape) in Self::shapes(config, input_size, num_classes) {
-            let fan = if name.starts_with("rnn.") {
+        let mut conv_fan = 1;
+        for (name, shape) in Self::shapes(config, shape, num_classes) {
+            let fan = if name.starts_with("conv.") {
+                // A bias follows its weights.
+                conv_fan = if shape.len() > 1 { shape[1..].iter().product() } else { conv_fan };
+                conv_fan
+            } else if name.starts_with("rnn.") {
                 config.hidden_size
             } else {
                 config.num_directions() * config.hidden_size
@@ -70,15 +79,17 @@ impl Network {
     /// Builds the network from named weights.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`] names a tensor that is missing, superfluous or of the wrong shape.
+    /// [`ErrorKind::Model`] names a tensor that is missing, superfluous or of the wrong shape; [`ErrorKind::Config`] for
+    /// convolutions over frames that have no planes.
     pub fn new(
         config: &NetworkConfig,
-        input_size: usize,
+        shape: impl Into<FrameShape>,
         num_classes: usize,
         weights: &Weights,
     ) -> Result<Self> {
-        check_sizes(config, input_size, num_classes)?;
-        let shapes: BTreeMap<_, _> = Self::shapes(config, input_size, num_classes).into_iter().collect();
+        let shape = shape.into();
+        check_sizes(config, shape, num_classes)?;
+        let shapes: BTreeMap<_, _> = Self::shapes(config, shape, num_classes).into_iter().collect();
         for (name, shape) in &shapes {
             let tensor = weights
                 .get(name)
@@ -99,7 +110,8 @@ impl Network {
         }
         Ok(Self {
             config: config.clone(),
-            input_size,
+            shape,
+            front_end: FrontEnd::new(config, shape, |name| Ok(weights[&format!("conv.{name}")].clone()))?,
             rnn: Rnn::new(config, |name| Ok(weights[&format!("rnn.{name}")].clone()))?,
             attention: weights.get("attention.weight").cloned(),
             head_weight: weights["head.weight"].clone(),
@@ -113,21 +125,32 @@ impl Network {
 
     /// Features a frame, `D`.
     pub fn input_size(&self) -> usize {
-        self.input_size
+        self.shape.len()
+    }
+
+    /// What a frame holds.
+    pub fn frame_shape(&self) -> FrameShape {
+        self.shape
     }
 
     /// `x [B, T, D]` with `lengths[b]` valid frames in sequence `b` -> logits `[B, K]`; without pooling `[B, T, K]`, of
     /// which those beyond a sequence's length mean nothing. What a padded batch gives for a clip is what the clip gives
     /// alone.
     ///
-    /// With `rng` (training) activations are dropped between layers and before the linear layer.
+    /// With `rng` (training) activations are dropped behind the convolutions, between layers and before the linear layer.
     ///
     /// # Errors
     /// [`ErrorKind::Dataset`] where shapes and lengths do not fit, or a length is 0.
     pub fn forward(&self, x: &Tensor, lengths: &[usize], mut rng: Option<&mut ChaCha8Rng>) -> Result<Tensor> {
         self.check_input(x, lengths)?;
-        let rnn = self.rnn.forward(x, lengths, rng.as_deref_mut())?;
         let (batch, frames, _) = x.dims3()?;
+        let rnn = match &self.front_end {
+            Some(front_end) => {
+                let x = front_end.forward(x, lengths, rng.as_deref_mut())?;
+                self.rnn.forward(&x, lengths, rng.as_deref_mut())?
+            }
+            None => self.rnn.forward(x, lengths, rng.as_deref_mut())?,
+        };
         let (mut rows, shape) = match self.config.pooling {
             Pooling::None => (rnn.output.flatten(0, 1)?, vec![batch, frames, self.num_classes()]),
             pooling => {
@@ -146,6 +169,10 @@ impl Network {
         self.head_bias.elem_count()
     }
 
+    pub(super) fn front_end(&self) -> Option<&FrontEnd> {
+        self.front_end.as_ref()
+    }
+
     pub(super) fn rnn(&self) -> &Rnn {
         &self.rnn
     }
@@ -158,8 +185,8 @@ impl Network {
     fn check_input(&self, x: &Tensor, lengths: &[usize]) -> Result<()> {
         let problem = match *x.dims() {
             [batch, frames, dim] => {
-                if dim != self.input_size {
-                    format!("frames have {dim} features where the network takes {}", self.input_size)
+                if dim != self.input_size() {
+                    format!("frames have {dim} features where the network takes {}", self.input_size())
                 } else if lengths.len() != batch {
                     format!("{} lengths are given for a batch of {batch}", lengths.len())
                 } else if batch == 0 {
@@ -176,13 +203,11 @@ impl Network {
     }
 }
 
-fn check_sizes(config: &NetworkConfig, input_size: usize, num_classes: usize) -> Result<()> {
+fn check_sizes(config: &NetworkConfig, shape: FrameShape, num_classes: usize) -> Result<()> {
     config.validate()?;
-    for (what, size) in [("features a frame", input_size), ("labels", num_classes)] {
-        if !(1..=MAX_WIDTH).contains(&size) {
-            let message = format!("{size} {what}: must be 1 to {MAX_WIDTH}");
-            return Err(Error::new(ErrorKind::Config, message));
-        }
+    conv::check(config, shape)?;
+    if (1..=MAX_WIDTH).contains(&num_classes) {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::new(ErrorKind::Config, format!("{num_classes} labels: must be 1 to {MAX_WIDTH}")))
 }

@@ -267,7 +267,9 @@ mod tests {
         config.augment.noise_snr_db = None;
         config.training.seed = i64::MAX as u64;
         config.training.learning_rate = 1.5e-3;
-        for config in [TrainConfig::default(), config] {
+        let mut convolving = config.clone();
+        convolving.network.conv_channels = vec![16, 32];
+        for config in [TrainConfig::default(), config, convolving] {
             assert_eq!(TrainConfig::from_toml(&config.to_toml().unwrap()).unwrap(), config);
             assert_eq!(TrainConfig::from_toml(&config.to_commented_toml().unwrap()).unwrap(), config);
         }

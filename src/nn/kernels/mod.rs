@@ -4,6 +4,7 @@
 //! at run time. The reference is the plain step of [`cell`](super::cell), which reads as the formulas do.
 
 mod backward;
+mod dense;
 mod forward;
 mod gradient;
 mod math;
@@ -21,10 +22,11 @@ use std::sync::OnceLock;
 
 use crate::{Error, ErrorKind, Result};
 
+pub(crate) use dense::{Gradient, Matrix, Panels, Places, Product, Rectify, Taps};
 use forward::{Part, Scan};
 pub(crate) use math::{sigmoid, tanh};
 pub(crate) use pack::{PackedWeights, Parameters, Sizes};
-use product::Product;
+use product::Product as ScanProduct;
 pub(crate) use scan::{Backward, Columns, Forward, Mask, States, saved_per_row};
 use simd::{Portable, Simd};
 use team::Team;
@@ -253,7 +255,7 @@ macro_rules! compile_for {
             unsafe { backward::backward::<$vector, C>(args) }
         }
         #[target_feature(enable = $features)]
-        unsafe fn $product(args: &Product) {
+        unsafe fn $product(args: &ScanProduct) {
             // SAFETY: as above; the caller answers for the pointers.
             unsafe { product::product::<$vector>(args) }
         }
@@ -326,7 +328,7 @@ pub(crate) fn backward<C: Gates>(isa: Isa, args: Backward) {
 /// # Safety
 /// The machine has the instructions, and the pointers have the rows.
 #[inline(always)]
-unsafe fn product(isa: Isa, args: &Product) {
+unsafe fn product(isa: Isa, args: &ScanProduct) {
     // SAFETY: the caller's.
     unsafe {
         match isa {

@@ -1,0 +1,155 @@
+//! Planes in memory as the convolutions read them, and the sizes of the layers.
+
+use crate::nn::kernels::{Isa, Places, Taps};
+
+/// Planes of one frame with their channels side by side, `[height + 2, width + 2, stride]`: a border of zeros around
+/// them is the convolutions' padding.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Grid {
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+    /// Values from pixel to pixel: the channels, and zeros that fill them up.
+    pub stride: usize,
+}
+
+impl Grid {
+    /// Values of a frame with its border.
+    pub fn len(&self) -> usize {
+        (self.height + 2) * self.line()
+    }
+
+    /// Values from line to line.
+    pub fn line(&self) -> usize {
+        (self.width + 2) * self.stride
+    }
+
+    /// Place of a pixel.
+    pub fn at(&self, y: usize, x: usize) -> usize {
+        (y + 1) * self.line() + (x + 1) * self.stride
+    }
+
+    /// All pixels, from `at(0, 0)` on.
+    pub fn pixels(&self) -> Places {
+        Places { lines: self.height, line: self.line(), rows: self.width, stride: self.stride }
+    }
+
+    /// Pixels without those of the border, as rows of a line each: what a linear layer reads, from `at(0, 0)` on.
+    pub fn inside(&self) -> Taps {
+        Taps { count: self.height, stride: self.line(), depth: self.width * self.stride }
+    }
+
+    /// Values of all planes.
+    pub fn values(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    pub fn clear_border(&self, frame: &mut [f32]) {
+        let (line, stride) = (self.line(), self.stride);
+        for (y, values) in frame.chunks_exact_mut(line).enumerate() {
+            if y == 0 || y > self.height {
+                values.fill(0.0);
+            } else {
+                values[..stride].fill(0.0);
+                values[line - stride..].fill(0.0);
+            }
+        }
+    }
+
+    /// Takes planes `[channels, height, width]`, for a grid whose pixels have nothing else.
+    pub fn read(&self, planes: &[f32], frame: &mut [f32]) {
+        self.clear_border(frame);
+        for (channel, plane) in planes.chunks_exact(self.height * self.width).enumerate() {
+            for (y, row) in plane.chunks_exact(self.width).enumerate() {
+                let pixels = frame[self.at(y, 0) + channel..].iter_mut().step_by(self.stride);
+                pixels.zip(row).for_each(|(to, &value)| *to = value);
+            }
+        }
+    }
+
+    /// Gives the planes.
+    pub fn write(&self, frame: &[f32], planes: &mut [f32]) {
+        for (channel, plane) in planes.chunks_exact_mut(self.height * self.width).enumerate() {
+            for (y, row) in plane.chunks_exact_mut(self.width).enumerate() {
+                let pixels = frame[self.at(y, 0) + channel..].iter().step_by(self.stride);
+                row.iter_mut().zip(pixels).for_each(|(to, &value)| *to = value);
+            }
+        }
+    }
+}
+
+/// One convolution: 3x3, padding 1, stride 2.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Layer {
+    pub input: Grid,
+    pub output: Grid,
+}
+
+pub(super) const KERNEL: usize = 3;
+pub(super) const STRIDE: usize = 2;
+
+impl Layer {
+    /// Where the rows of the operand are: each reads three lines of three pixels.
+    pub fn patches(&self) -> (Places, Taps) {
+        let Grid { stride, .. } = self.input;
+        let places = Places {
+            lines: self.output.height,
+            line: STRIDE * self.input.line(),
+            rows: self.output.width,
+            stride: STRIDE * stride,
+        };
+        (places, Taps { count: KERNEL, stride: self.input.line(), depth: KERNEL * stride })
+    }
+
+    /// Row of the packed matrix for a place of the kernel and a channel of the input.
+    pub fn row(&self, (ky, kx): (usize, usize), channel: usize) -> usize {
+        (ky * KERNEL + kx) * self.input.stride + channel
+    }
+}
+
+/// The sizes of a front end.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sizes {
+    pub isa: Isa,
+    pub layers: Vec<Layer>,
+    /// Units of the linear layer.
+    pub outputs: usize,
+}
+
+impl Sizes {
+    pub fn new(isa: Isa, planes: (usize, usize, usize), channels: &[usize], outputs: usize) -> Self {
+        let (input_channels, height, width) = planes;
+        let mut input = Grid { channels: input_channels, height, width, stride: input_channels };
+        let layers = channels.iter().map(|&channels| {
+            let (height, width) = (input.height.div_ceil(STRIDE), input.width.div_ceil(STRIDE));
+            let stride = channels.next_multiple_of(isa.lanes());
+            let output = Grid { channels, height, width, stride };
+            Layer { input: std::mem::replace(&mut input, output), output }
+        });
+        let layers = layers.collect();
+        Self { isa, layers, outputs }
+    }
+
+    pub fn input(&self) -> Grid {
+        self.layers[0].input
+    }
+
+    /// What the linear layer reads.
+    pub fn last(&self) -> Grid {
+        self.layers[self.layers.len() - 1].output
+    }
+
+    /// Units of the linear layer, filled up to whole vectors.
+    pub fn padded_outputs(&self) -> usize {
+        self.outputs.next_multiple_of(self.isa.lanes())
+    }
+
+    /// Weights, one after the other: of each layer weight and bias, then those of the linear layer.
+    pub fn num_weights(&self) -> usize {
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| layer.output.channels * (layer.input.channels * KERNEL * KERNEL + 1));
+        layers.sum::<usize>() + self.outputs * (self.last().values() + 1)
+    }
+}
