@@ -24,18 +24,36 @@ impl Event {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ScoredEvent {
     pub label: String,
-    /// Seconds from the start of the recording: `frame_start` frames.
+    /// Seconds from the start of the recording: `frame_start` frames of sound; in a video the time of that frame.
     pub onset: f64,
-    /// Seconds: `frame_end` frames. `onset` itself for a label of which only the onset counts.
+    /// Seconds, likewise of `frame_end`. `onset` itself for a label of which only the onset counts.
     pub offset: f64,
     /// Mean score over its frames, 0 to 1.
     pub score: f32,
     /// Highest score of a frame, 0 to 1.
     pub peak: f32,
-    /// The first frame, counted from 0.
+    /// The first frame, counted from 0: of sound the model's, of a video its own.
     pub frame_start: u64,
     /// The frame behind the last.
     pub frame_end: u64,
+    /// Where it is in a video; absent for sound.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub video: Option<VideoPlace>,
+}
+
+/// Where an event is in a video.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct VideoPlace {
+    /// `onset` in ticks of the video's `time_base`.
+    pub tick_start: i64,
+    /// `offset` in ticks.
+    pub tick_end: i64,
+    /// Name of the first frame's file, in a directory of pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_start: Option<String>,
+    /// Name of the last frame's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_end: Option<String>,
 }
 
 impl ScoredEvent {

@@ -18,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decide::Decisions;
-use crate::features::{FeatureConfig, Features, Normalization, Normalize};
+use crate::features::{Features, InputConfig, Normalization, Normalize};
 use crate::files::{AtomicFile, read_limited};
-use crate::nn::{MAX_WIDTH, Network, NetworkConfig, Pooling, Weights};
+use crate::nn::{FrameShape, MAX_WIDTH, Network, NetworkConfig, Pooling, Weights};
+use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
 /// The version of the file's layout that this program writes, and the only one it reads.
@@ -33,12 +34,48 @@ pub const MAX_HEADER_BYTES: u64 = 16 << 20;
 /// Most memory that the network may take for one recording, in bytes.
 pub const MAX_NETWORK_BYTES: usize = 4 << 30;
 
-/// The models inside the program, by name and task; the first name is used where none is given.
-const BUILTIN: [(&str, Task, &[u8]); 2] = [
-    ("digits", Task::Classify, include_bytes!("../assets/digits.safetensors")),
-    ("digits", Task::Tag, include_bytes!("../assets/digits-tag.safetensors")),
+/// A model inside the program.
+#[derive(Debug, Clone, Copy)]
+pub struct Builtin {
+    pub name: &'static str,
+    pub task: Task,
+    pub kind: InputKind,
+    /// What it is, for a person: `a demonstration that knows ...`.
+    pub about: &'static str,
+    bytes: &'static [u8],
+}
+
+const DIGITS: &str = "a demonstration that knows spoken digits, zero to nine, at 8 kHz";
+
+/// The models inside the program. The first of a kind and task is used where none is named.
+const BUILTIN: [Builtin; 2] = [
+    Builtin {
+        name: "digits",
+        task: Task::Classify,
+        kind: InputKind::Audio,
+        about: DIGITS,
+        bytes: include_bytes!("../assets/digits.safetensors"),
+    },
+    Builtin {
+        name: "digits",
+        task: Task::Tag,
+        kind: InputKind::Audio,
+        about: DIGITS,
+        bytes: include_bytes!("../assets/digits-tag.safetensors"),
+    },
 ];
-const BUILTIN_NAMES: [&str; 1] = [BUILTIN[0].0];
+
+impl Builtin {
+    /// All of them; the first of a kind and task is used where none is named.
+    pub fn all() -> &'static [Self] {
+        &BUILTIN
+    }
+
+    /// The model itself.
+    pub fn load(&self) -> Result<Model> {
+        Model::from_bytes(self.bytes)
+    }
+}
 
 /// Longest label, in bytes of UTF-8.
 pub const MAX_LABEL_BYTES: usize = 256;
@@ -59,7 +96,6 @@ pub enum Task {
 
 /// Everything about a model but its weights; the `percept` entry of the file's metadata, as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ModelHeader {
     pub format_version: u32,
     /// Short name: the built-in's, or the file's stem at training time.
@@ -67,7 +103,9 @@ pub struct ModelHeader {
     pub task: Task,
     /// In the order of the logits.
     pub labels: Vec<String>,
-    pub features: FeatureConfig,
+    /// Under `features` (sound), `video` or `vectors`.
+    #[serde(flatten)]
+    pub input: InputConfig,
     pub network: NetworkConfig,
     /// How scores of frames become events; there for task `tag` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,7 +173,7 @@ impl Model {
         }
         check_finite(&weights)?;
         let network =
-            Network::new(&header.network, header.features.num_features(), header.labels.len(), &weights)?;
+            Network::new(&header.network, frame_shape(&header.input), header.labels.len(), &weights)?;
         let mut model = Self { header, normalization, weights, network, precision, sha256: String::new() };
         model.sha256 = hex(&Sha256::digest(model.to_bytes()?));
         Ok(model)
@@ -223,13 +261,7 @@ impl Model {
 
     /// The model that ships inside the program under this name for this task, if there is one.
     pub fn builtin(name: &str, task: Task) -> Option<Result<Self>> {
-        let found = BUILTIN.iter().find(|(builtin, does, _)| *builtin == name && *does == task);
-        found.map(|(_, _, bytes)| Self::from_bytes(bytes))
-    }
-
-    /// Names of the models inside the program; the first is the one used where none is named.
-    pub fn builtin_names() -> &'static [&'static str] {
-        &BUILTIN_NAMES
+        BUILTIN.iter().find(|builtin| builtin.name == name && builtin.task == task).map(Builtin::load)
     }
 
     pub fn header(&self) -> &ModelHeader {
@@ -257,7 +289,7 @@ impl Model {
 
     /// Scales features `[T, D]` as the network takes them.
     pub(crate) fn normalize(&self, features: &mut Features) {
-        self.header.features.normalize.apply(self.normalization.as_ref(), features);
+        self.header.input.normalize().apply(self.normalization.as_ref(), features);
     }
 
     /// The same model with another way from scores to events. What was measured with the old one is forgotten; `metrics` are
@@ -271,23 +303,29 @@ impl Model {
         Self::new(header, self.normalization.clone(), self.weights.clone(), self.precision)
     }
 
+    /// Whether so many frames can be classified at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] where the network would need more than [`MAX_NETWORK_BYTES`].
+    pub(crate) fn check_length(&self, frames: usize) -> Result<()> {
+        let most = MAX_NETWORK_BYTES / self.header.network.bytes_per_frame(frame_shape(&self.header.input));
+        if frames <= most {
+            return Ok(());
+        }
+        let seconds = self.header.input.clock().seconds(most as u64).floor();
+        let message = format!(
+            "the recording is too long to be classified at once (more than {most} frames, {seconds} s, which this model \
+             takes); cut it into parts"
+        );
+        Err(Error::new(ErrorKind::Limit, message))
+    }
+
     /// Features `[T, D]` as the extractor gives them -> logits, one per label.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] where the network would need more than [`MAX_NETWORK_BYTES`].
     pub fn logits(&self, mut features: Features) -> Result<Vec<f32>> {
-        let needed = features.frames.saturating_mul(self.header.network.bytes_per_frame(features.dim));
-        if needed > MAX_NETWORK_BYTES {
-            let most = MAX_NETWORK_BYTES / self.header.network.bytes_per_frame(features.dim);
-            let seconds = most as u64 * self.header.features.hop_length as u64
-                / u64::from(self.header.features.sample_rate.max(1));
-            let message = format!(
-                "the recording is too long to be classified at once ({} frames; this model takes {most}, {seconds} s); \
-                 cut it into parts",
-                features.frames
-            );
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
+        self.check_length(features.frames)?;
         self.normalize(&mut features);
         let (frames, dim) = (features.frames, features.dim);
         let x = Tensor::from_vec(features.data, (1, frames, dim), &Device::Cpu)?;
@@ -395,7 +433,10 @@ fn check_complete(text: &str, header: &ModelHeader) -> Result<()> {
     let values = |e: serde_json::Error| bad(format!("its `percept` entry cannot be read: {e}"));
     let given: serde_json::Value = serde_json::from_str(text).map_err(values)?;
     let all = serde_json::to_value(header).map_err(values)?;
-    for section in ["features", "network"] {
+    if let Some(key) = keys_of(&given).find(|key| all.get(key).is_none()) {
+        return Err(bad(format!("its `percept` entry has `{key}`, which this program does not know")));
+    }
+    for section in [header.input.section(), "network"] {
         let keys = all[section].as_object().into_iter().flat_map(|settings| settings.keys());
         if let Some(key) = keys.into_iter().find(|key| given[section].get(key).is_none()) {
             return Err(bad(format!("its `percept` entry has no `{section}.{key}`")));
@@ -404,8 +445,22 @@ fn check_complete(text: &str, header: &ModelHeader) -> Result<()> {
     Ok(())
 }
 
+fn keys_of(value: &serde_json::Value) -> impl Iterator<Item = &String> {
+    value.as_object().into_iter().flat_map(|fields| fields.keys())
+}
+
+/// What a frame holds, for the network.
+pub(crate) fn frame_shape(input: &InputConfig) -> FrameShape {
+    let [channels, height, width] = input.planes();
+    FrameShape { channels, height, width, rest: input.num_features() - channels * height * width }
+}
+
 fn check_header(header: &ModelHeader, normalization: Option<&Normalization>) -> Result<()> {
-    header.features.validate().map_err(as_model_error)?;
+    header.input.validate().map_err(as_model_error)?;
+    if !header.input.is_complete() {
+        let section = header.input.section();
+        return Err(bad(format!("does not say how many numbers or frames there are in `{section}`")));
+    }
     header.network.validate().map_err(as_model_error)?;
 
     check_task(header)?;
@@ -422,11 +477,11 @@ fn check_header(header: &ModelHeader, normalization: Option<&Normalization>) -> 
         return Err(bad(format!("label `{label}` stands twice")));
     }
 
-    let wants_statistics = header.features.normalize == Normalize::Training;
+    let wants_statistics = header.input.normalize() == Normalize::Training;
     match normalization {
         None if wants_statistics => Err(bad(format!("tensor `{MEAN}` is missing"))),
         Some(_) if !wants_statistics => Err(bad(format!("tensor `{MEAN}` has no place in this model"))),
-        Some(normalization) => normalization.check(header.features.num_features()),
+        Some(normalization) => normalization.check(header.input.num_features()),
         None => Ok(()),
     }
 }

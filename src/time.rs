@@ -41,11 +41,19 @@ impl TimeBase {
         for numerator in [1, 1001, 1000] {
             let denominator = fps * f64::from(numerator);
             let whole = denominator.round();
-            if (denominator - whole).abs() < 1e-6 * denominator && whole >= 1.0 && whole <= f64::from(u32::MAX) {
+            if (denominator - whole).abs() < 1e-6 * denominator
+                && whole >= 1.0
+                && whole <= f64::from(u32::MAX)
+            {
                 return Self { numerator, denominator: whole as u32 };
             }
         }
         Self { numerator: 1000, denominator: (1000.0 * fps).round().max(1.0) as u32 }
+    }
+
+    /// Ticks a second.
+    pub fn rate(self) -> f64 {
+        f64::from(self.denominator) / f64::from(self.numerator)
     }
 
     /// Seconds of so many ticks: the nearest `f64` to the exact fraction.

@@ -36,7 +36,16 @@ fn what_is_written_is_what_other_programs_have_read() {
     let clock = FrameClock { hop_length: 160, sample_rate: 16_000 };
     let event = |&(onset, offset, label): &(f64, f64, &str)| {
         let (frame_start, frame_end) = (clock.frames(onset) as u64, clock.frames(offset) as u64);
-        ScoredEvent { label: label.into(), onset, offset, score: 0.75, peak: 0.75, frame_start, frame_end }
+        ScoredEvent {
+            label: label.into(),
+            onset,
+            offset,
+            score: 0.75,
+            peak: 0.75,
+            frame_start,
+            frame_end,
+            video: None,
+        }
     };
     let events: Vec<ScoredEvent> = EVENTS.iter().map(event).collect();
     let labels = ["wren".to_string(), "say \"ah\"".to_string()];

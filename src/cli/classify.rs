@@ -5,9 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::inputs::{in_order, refuse_overwriting};
-use super::{Jobs, exit_code, model_choice, one_input, refuse_stdin, report, written};
-use crate::media::AudioOptions;
+use super::inputs::{Inputs, in_order, refuse_overwriting};
+use super::media_args::MediaArgs;
+use super::model_choice::Models;
+use super::{Jobs, exit_code, one_input, refuse_stdin, report, written};
+use crate::media::{Media, MediaOptions};
 use crate::model::Task;
 use crate::output::record::{ClassifyRecord, ModelInfo};
 use crate::output::{Destination, Format, Writer};
@@ -20,18 +22,19 @@ Examples:
   percept classify -m birds.safetensors --top-k 3 *.flac
   percept classify -m birds.safetensors --format csv -o result.csv night/*.wav
   percept classify --channel 2 stereo.wav
+  percept classify clip.mp4                           its pictures; --stream audio for its sound
 
 A file that cannot be read is reported and the others go on; the exit code is then 1.";
 
-/// Say what is in recordings
+/// Say what is in recordings and videos
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Sound files, or videos with sound
+    /// Sound files, videos, directories of pictures; other directories are gone through
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
 
-    /// Model file, or the name of a built-in model [default: the built-in `digits`]
+    /// Model file, or the name of a built-in model [default: the built-in one for what the input is]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<OsString>,
 
@@ -47,13 +50,8 @@ pub struct Args {
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
 
-    /// Take this channel, counted from 1, instead of the mean of all
-    #[arg(long, value_name = "N")]
-    channel: Option<NonZeroUsize>,
-
-    /// Take this audio track of a video, counted from 1, instead of its default
-    #[arg(long, value_name = "N")]
-    audio_track: Option<NonZeroUsize>,
+    #[command(flatten)]
+    media: MediaArgs,
 
     #[command(flatten)]
     jobs: Jobs,
@@ -62,29 +60,25 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode> {
     refuse_stdin(&args.inputs)?;
     let model = args.model.as_ref().map(Path::new);
-    let sources = args.inputs.iter().map(PathBuf::as_path).chain(model);
-    refuse_overwriting(args.output.as_deref(), sources)?;
-    let classifier = Classifier::new(model_choice::load(args.model.as_deref(), Task::Classify)?)?;
-    let model = ModelInfo::new(classifier.model());
-    let options = AudioOptions {
-        channel: args.channel.map(|n| n.get() - 1),
-        audio_track: args.audio_track.map(|n| n.get() - 1),
-        ..AudioOptions::default()
-    };
+    let models = Models::new(args.model.as_deref(), Task::Classify, args.media.stream, Classifier::new)?;
+    let inputs = Inputs::of(&args.inputs);
+    refuse_overwriting(args.output.as_deref(), inputs.files.iter().map(PathBuf::as_path).chain(model))?;
+    let options = args.media.options();
     let out = args.output.as_deref();
     let format = args.format.or_else(|| out.and_then(Format::from_path)).unwrap_or_default();
-    let mut writer = Writer::new(format, Destination::new(out)?, args.inputs.len() > 1);
+    let mut writer = Writer::new(format, Destination::new(out)?, inputs.several());
 
     let mut failed = 0;
     let top_k = args.top_k.get();
-    let classify = |path: &Path| one_input(path, || classify_one(&classifier, path, &options, top_k));
-    in_order(&args.inputs, args.jobs.threads(args.inputs.len()), classify, |path, result| {
+    let classify = |path: &Path| one_input(path, || classify_one(&*models.of(path)?, path, &options, top_k));
+    in_order(&inputs.files, args.jobs.threads(inputs.files.len()), classify, |path, result| {
         let record = match result {
-            Ok((audio, predictions)) => ClassifyRecord::ok(&model, path, audio, predictions),
+            Ok((model, media, predictions)) => ClassifyRecord::ok(&model, path, &media, predictions),
             Err(error) => {
                 failed += 1;
                 report(&error);
-                ClassifyRecord::error(&model, path, &error)
+                let model = models.of(path).or_else(|_| models.usual())?;
+                ClassifyRecord::error(&ModelInfo::new(model.model()), path, &error)
             }
         };
         written(writer.write(&record), out)
@@ -93,15 +87,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(exit_code(failed))
 }
 
-type Answer = (crate::media::Audio, Vec<decide::Prediction>);
+type Answer = (ModelInfo, Media, Vec<decide::Prediction>);
 
 fn classify_one(
     classifier: &Classifier,
     path: &Path,
-    options: &AudioOptions,
+    options: &MediaOptions,
     top_k: usize,
 ) -> Result<Answer> {
     let result = classifier.classify_file(path, options)?;
     let predictions = decide::top_k(&result.scores, &classifier.model().header().labels, top_k);
-    Ok((result.audio, predictions))
+    Ok((ModelInfo::new(classifier.model()), result.media, predictions))
 }

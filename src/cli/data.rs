@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use super::model_choice::takes_another;
 use super::say;
 use crate::error::some_of;
 use crate::evaluate::Reference;
 use crate::labels::LabelFormat;
+use crate::media::MediaOptions;
 use crate::model::ModelHeader;
+use crate::signal::InputKind;
 use crate::train::split::split;
 use crate::train::{DataConfig, Dataset, Item, LabelsConfig, Part, TrainConfig};
 use crate::{Error, ErrorKind, Result};
@@ -21,6 +24,15 @@ pub struct DataArgs {
     /// CSV file with one row a clip: path,label[,split][,group]; paths start from its folder
     #[arg(long, value_name = "CSV", help_heading = "Data")]
     manifest: Option<PathBuf>,
+
+    /// Sound or pictures of files with both [default: pictures where the first file has them; evaluate and tune: what the model
+    /// takes]
+    #[arg(long, value_name = "STREAM", value_enum, help_heading = "Data")]
+    stream: Option<InputKind>,
+
+    /// Frames a second of directories of pictures [default: what their frames.json say, otherwise 25]
+    #[arg(long, value_name = "FPS", help_heading = "Data")]
+    fps: Option<f64>,
 
     /// Column with the clip's path [default: path]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
@@ -87,6 +99,8 @@ impl DataArgs {
             config.directory = self.directory.clone();
             config.manifest = self.manifest.clone();
         }
+        config.stream = self.stream.or(config.stream);
+        config.fps = self.fps.or(config.fps);
         for (flag, setting) in [
             (&self.path_column, &mut config.path_column),
             (&self.label_column, &mut config.label_column),
@@ -99,6 +113,23 @@ impl DataArgs {
         }
         if !self.filters.is_empty() {
             config.filters.clone_from(&self.filters);
+        }
+    }
+
+    /// What `--stream` asks for.
+    pub fn stream(&self) -> Option<InputKind> {
+        self.stream
+    }
+
+    /// What a model takes from the files.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where something else is asked for.
+    pub fn stream_of(&self, header: &ModelHeader) -> Result<InputKind> {
+        let kind = header.input.kind();
+        match self.stream {
+            Some(stream) if stream != kind => Err(takes_another(&header.name, kind)),
+            _ => Ok(kind),
         }
     }
 
@@ -171,6 +202,8 @@ pub struct TimedData {
     /// The directory or manifest.
     pub source: String,
     pub choice: Choice,
+    /// How they are to be read.
+    pub media: MediaOptions,
 }
 
 impl DataArgs {
@@ -187,6 +220,7 @@ impl DataArgs {
         };
         config.labels.source = None;
         self.apply(&mut config.data);
+        config.data.stream = Some(self.stream_of(header)?);
         self.apply_labels(&mut config.labels);
         if config.labels.source.is_none() {
             let message = format!("`{}` tags frames: name what happens when (--labels)", header.name);
@@ -212,11 +246,13 @@ impl DataArgs {
         }
         let items: Vec<&Item> = indices.iter().map(|&i| &data.items[i]).collect();
         check_known(&data, &items, &header.labels)?;
+        let media = config.data.media();
         let source = config.data.directory.or(config.data.manifest).unwrap_or_default();
         Ok(TimedData {
             references: items.iter().map(|item| item.reference(&data.labels)).collect(),
             source: source.display().to_string(),
             choice,
+            media,
         })
     }
 }

@@ -13,9 +13,10 @@ use crate::error::some_of;
 use crate::evaluate::events::{EventsReport, Psds, compare};
 use crate::evaluate::{DEFAULT_COLLAR, Evaluation, Measured, Report, evaluate_files, evaluate_recordings};
 use crate::labels::{read_dcase, read_durations};
-use crate::media::AudioOptions;
+use crate::media::{MediaOptions, kind_of};
 use crate::model::{Model, Task};
 use crate::pipeline::{Classifier, Tagger};
+use crate::signal::InputKind;
 use crate::train::{DataConfig, Dataset, Part};
 use crate::{Error, ErrorKind, Result};
 
@@ -89,23 +90,31 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return compare_lists(reference, estimated, durations, check_collar(args.lists.collar)?, args.format);
     }
     let task = if args.data.has_labels() { Task::Tag } else { Task::Classify };
-    let load = || model_choice::load(args.model.as_deref(), task);
+    let load = |kind: InputKind| model_choice::load(args.model.as_deref(), task, kind);
     // The built-in model comes last: it is named only where there is something for it to do.
-    let named = if args.model.is_some() || task == Task::Tag { Some(load()?) } else { None };
+    let named = match args.model.is_some() || task == Task::Tag {
+        true => Some(load(args.data.stream().unwrap_or(InputKind::Audio))?),
+        false => None,
+    };
     let named = match named {
         Some(model) if model.header().task == Task::Tag => return evaluate_tagger(&args, model),
         other => other,
     };
     let mut config = DataConfig::default();
     args.data.apply(&mut config);
+    if let Some(model) = &named {
+        config.stream = Some(args.data.stream_of(model.header())?);
+    }
     let data = Dataset::load(&config)?;
     data.messages.iter().for_each(say);
     let choice = args.split.unwrap_or_else(|| usual_choice(&data));
-    let classifier = Classifier::new(named.map_or_else(load, Ok)?)?;
+    let kind = || config.stream.or_else(|| Some(kind_of(&data.items.first()?.path)));
+    let model = named.map_or_else(|| load(kind().unwrap_or(InputKind::Audio)), Ok)?;
+    let classifier = Classifier::new(model)?;
     let clips = choose(&data, choice, &classifier.model().header().labels)?;
     say(format_args!("evaluating {} of {} clips: {}", clips.len(), data.items.len(), choice.name()));
 
-    let evaluation = evaluate(&classifier, &clips, args.jobs.threads(clips.len()))?;
+    let evaluation = evaluate(&classifier, &clips, &config.media(), args.jobs.threads(clips.len()))?;
     let failed = evaluation.failures.len();
     let table = evaluation.table();
     match args.format {
@@ -128,7 +137,7 @@ fn evaluate_tagger(args: &Args, model: Model) -> Result<ExitCode> {
     say(format_args!("evaluating {} recordings: {}", data.references.len(), data.choice.name()));
     let bar = progress_bar(data.references.len());
     let pool = threads(args.jobs.threads(data.references.len()))?;
-    let options = AudioOptions::default();
+    let options = data.media.clone();
     let evaluation =
         pool.install(|| evaluate_recordings(&tagger, &data.references, &options, collar, &|_| bar.inc(1)));
     bar.finish_and_clear();
@@ -232,11 +241,15 @@ fn choose<'a>(data: &'a Dataset, choice: Choice, labels: &[String]) -> Result<Ve
         .collect())
 }
 
-fn evaluate(classifier: &Classifier, clips: &[(&Path, usize)], threads: usize) -> Result<Evaluation> {
+fn evaluate(
+    classifier: &Classifier,
+    clips: &[(&Path, usize)],
+    options: &MediaOptions,
+    threads: usize,
+) -> Result<Evaluation> {
     let bar = progress_bar(clips.len());
     let pool = self::threads(threads)?;
-    let result =
-        pool.install(|| evaluate_files(classifier, clips, &AudioOptions::default(), &|_| bar.inc(1)));
+    let result = pool.install(|| evaluate_files(classifier, clips, options, &|_| bar.inc(1)));
     bar.finish_and_clear();
     result
 }

@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::{model_choice, print};
 use crate::decide::{Decisions, Rule};
 use crate::error::one_line;
-use crate::model::{Model, ModelHeader, Task};
+use crate::features::InputConfig;
+use crate::model::{Builtin, Model, ModelHeader, Task};
+use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -45,9 +47,9 @@ enum InfoFormat {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let builtin = Model::builtin_names().first().map(OsString::from);
+    let builtin = Builtin::all().first().map(|builtin| OsString::from(builtin.name));
     let task = if args.tag { Task::Tag } else { Task::Classify };
-    let model = model_choice::load(args.model.or(builtin).as_deref(), task)?;
+    let model = model_choice::load(args.model.or(builtin).as_deref(), task, InputKind::Audio)?;
     print(&match args.format {
         InfoFormat::Text => text(&model),
         InfoFormat::Json => json(&model)?,
@@ -78,7 +80,7 @@ fn text(model: &Model) -> String {
         ("name", header.name.clone()),
         ("task", settings(&header.task)),
         ("labels", format!("{}: {}", header.labels.len(), header.labels.join(", "))),
-        ("features", settings(&header.features)),
+        (header.input.section(), taken_in(&header.input)),
         ("network", settings(&header.network)),
         ("decisions", header.decisions.as_ref().map(decided).unwrap_or_default()),
         ("parameters", model.num_parameters().to_string()),
@@ -95,6 +97,14 @@ fn text(model: &Model) -> String {
         let _ = writeln!(text, "{name:<12} {}", wrapped(&one_line(value), 13));
     }
     text
+}
+
+fn taken_in(input: &InputConfig) -> String {
+    match input {
+        InputConfig::Audio(features) => settings(features),
+        InputConfig::Video(video) => settings(video),
+        InputConfig::Vectors(vectors) => settings(vectors),
+    }
 }
 
 /// How scores become events, without the tables.

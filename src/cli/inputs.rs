@@ -5,7 +5,46 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+use super::say;
+use crate::media::walk::walk;
 use crate::{Error, ErrorKind, Result};
+
+/// The files to work on, and whether a directory was gone through for them.
+pub struct Inputs {
+    pub files: Vec<PathBuf>,
+    pub walked: bool,
+}
+
+impl Inputs {
+    /// Directories are gone through; one that holds pictures and no other media is a video itself, one without media stays,
+    /// so that it is told where it is read.
+    pub fn of(inputs: &[PathBuf]) -> Self {
+        let mut all = Self { files: Vec::new(), walked: false };
+        for input in inputs {
+            let found = if input.is_dir() { walk(input).ok() } else { None };
+            match found.filter(|found| !found.files.is_empty() && found.files != [input.clone()]) {
+                None => all.files.push(input.clone()),
+                Some(found) => {
+                    if let (1.., Some(first)) = (found.not_media, &found.first_not_media) {
+                        let (count, input) = (found.not_media, input.display());
+                        say(format_args!(
+                            "{input}: {count} files are no media and are passed over (the first: {})",
+                            first.display()
+                        ));
+                    }
+                    all.files.extend(found.files);
+                    all.walked = true;
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether there is more than one result.
+    pub fn several(&self) -> bool {
+        self.walked || self.files.len() > 1
+    }
+}
 
 /// Runs `work` on all inputs, `jobs` at a time, and hands the results to `finish` in the order of the inputs.
 pub fn in_order<T: Send>(

@@ -5,9 +5,11 @@
 
 mod classify;
 mod data;
+mod drawing;
 mod evaluate;
 mod info;
 mod inputs;
+mod media_args;
 mod model_choice;
 mod probe;
 mod schema;
@@ -150,10 +152,7 @@ fn check_input(path: &Path) -> Result<()> {
     check_utf8(path)?;
     // A directory of pictures is a video.
     if path.is_dir() && !is_directory_of_images(path) {
-        let message = format!(
-            "is a directory where a file is due; name the files in it, for example {}",
-            path.join("*.wav").display()
-        );
+        let message = "is a directory without sound, video or pictures";
         return Err(Error::new(ErrorKind::Path, message).with_path(path));
     }
     Ok(())

@@ -5,17 +5,21 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use super::inputs::{in_order, refuse_overwriting};
-use super::{Jobs, exit_code, model_choice, one_input, report, say, written};
-use crate::decide::{FrameEvent, Rule};
-use crate::event::ScoredEvent;
-use crate::media::{Audio, AudioOptions, AudioStream, RawEncoding, RawFormat};
+use super::drawing::Drawing;
+use super::inputs::{Inputs, in_order, refuse_overwriting};
+use super::media_args::MediaArgs;
+use super::model_choice::Models;
+use super::{Jobs, exit_code, one_input, report, say, written};
+use crate::decide::Rule;
+use crate::media::{AudioOptions, AudioStream, Media, MediaOptions, RawEncoding, RawFormat};
 use crate::model::Task;
 use crate::output::events::{EventFile, EventFormat};
-use crate::output::record::{FrameLabels, Frames, ModelInfo};
+use crate::output::record::{FrameLabels, FrameTimes, Frames, ModelInfo};
 use crate::output::{Destination, JsonWriter, JsonlWriter, NpyWriter, TagRecord};
-use crate::pipeline::{LiveTagger, TagOptions, Tagged, Tagger, Windows};
+use crate::pipeline::{LiveTagger, TagOptions, Tagged, Tagger, Watched, Windows};
+use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -32,11 +36,11 @@ A file that cannot be read is reported and the others go on; the exit code is th
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Sound files, or videos with sound; - is standard input, tagged as it comes (WAV, or bare samples with --raw-rate)
+    /// Sound files, videos, directories of pictures; other directories are gone through. - is standard input, tagged as it comes (WAV, or bare samples with --raw-rate)
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
 
-    /// Model file, or the name of a built-in model [default: the built-in `digits`]
+    /// Model file, or the name of a built-in model [default: the built-in one for what the input is]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<OsString>,
 
@@ -71,13 +75,12 @@ pub struct Args {
     #[command(flatten)]
     raw: RawArgs,
 
-    /// Take this channel, counted from 1, instead of the mean of all
-    #[arg(long, value_name = "N")]
-    channel: Option<NonZeroUsize>,
+    /// Also draw the answer: thumbnails or a spectrogram over the labels, as a PNG; of one input
+    #[arg(long, value_name = "PNG")]
+    preview: Option<PathBuf>,
 
-    /// Take this audio track of a video, counted from 1, instead of its default
-    #[arg(long, value_name = "N")]
-    audio_track: Option<NonZeroUsize>,
+    #[command(flatten)]
+    media: MediaArgs,
 
     #[command(flatten)]
     jobs: Jobs,
@@ -166,72 +169,103 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let out = args.output.as_deref();
-    let model_file = args.model.as_ref().map(Path::new);
-    let sources = || args.inputs.iter().map(PathBuf::as_path).chain(model_file);
-    refuse_overwriting(out, sources())?;
-    refuse_overwriting(args.frames_out.as_deref(), sources())?;
     let is_live = args.inputs.iter().any(|input| input.as_os_str() == "-");
+    let out = args.output.as_deref();
     let format = args.format.or_else(|| out.and_then(Format::from_path));
-    check(&args, is_live, format.unwrap_or(Format::Json))?;
-    let tagger = Tagger::new(model_choice::load(args.model.as_deref(), Task::Tag)?)?;
-    let audio = AudioOptions {
-        channel: args.channel.map(|n| n.get() - 1),
-        audio_track: args.audio_track.map(|n| n.get() - 1),
-        ..AudioOptions::default()
-    };
-    if is_live {
-        return live(&args, &tagger, &audio);
+    let inputs =
+        if is_live { Inputs { files: args.inputs.clone(), walked: false } } else { Inputs::of(&args.inputs) };
+    check(&args, &inputs, is_live, format.unwrap_or(Format::Json))?;
+    let model_file = args.model.as_ref().map(Path::new);
+    for written in [out, args.frames_out.as_deref(), args.preview.as_deref()] {
+        refuse_overwriting(written, inputs.files.iter().map(PathBuf::as_path).chain(model_file))?;
     }
-    let options = TagOptions { windows: windows(&args, &tagger)? };
-    let mut writer = Writer::new(format.unwrap_or(Format::Json), &tagger, Destination::new(out)?, &args)
-        .map_err(|error| Error::io(&error, out.unwrap_or(Path::new("standard output"))))?;
-    let mut scores = FrameScores::new(&args, &tagger)?;
+    let stream = if is_live { Some(InputKind::Audio) } else { args.media.stream };
+    let models = Models::new(args.model.as_deref(), Task::Tag, stream, Tagger::new)?;
+    let media = args.media.options();
+    if is_live {
+        return live(&args, &*models.usual()?, &media.audio);
+    }
+    let mut writer =
+        Writer::new(format.unwrap_or(Format::Json), inputs.several(), Destination::new(out)?, &args)
+            .map_err(|error| Error::io(&error, out.unwrap_or(Path::new("standard output"))))?;
     let mut failed = 0;
-    let with_frames = args.frames;
-    if let Some(npy) = &mut scores.npy {
-        // One input: its scores go to the file as they come.
-        let path = &args.inputs[0];
-        let mut keep = |piece: &[f32]| written(npy.write(piece), args.frames_out.as_deref());
-        let result = one_input(path, || tagger.tag_file(path, &audio, &options, &mut keep));
-        finish_one(&mut writer, &tagger, path, result.map(|tagged| (tagged, vec![])), &mut failed, out)?;
-        if failed == 0 {
-            scores.commit(args.frames_out.as_deref())?;
-        }
+    if let [path] = inputs.files.as_slice() {
+        let result = one_input(path, || tag_alone(&args, models.of(path)?, path, &media));
+        finish_one(&mut writer, &models, path, result, &mut failed, out)?;
     } else {
-        let tag = |path: &Path| {
-            one_input(path, || {
-                let mut scores = Vec::new();
-                let mut keep = |piece: &[f32]| {
-                    if with_frames {
-                        scores.extend_from_slice(piece);
-                    }
-                    Ok(())
-                };
-                let tagged = tagger.tag_file(path, &audio, &options, &mut keep)?;
-                Ok((tagged, scores))
-            })
-        };
-        in_order(&args.inputs, args.jobs.threads(args.inputs.len()), tag, |path, result| {
-            finish_one(&mut writer, &tagger, path, result, &mut failed, out)
+        let tag = |path: &Path| one_input(path, || tag_one(&args, models.of(path)?, path, &media));
+        in_order(&inputs.files, args.jobs.threads(inputs.files.len()), tag, |path, result| {
+            finish_one(&mut writer, &models, path, result, &mut failed, out)
         })?;
     }
     written(writer.finish(), out)?.commit()?;
     Ok(exit_code(failed))
 }
 
+/// What was found in one file, by which model; the scores only where they are asked for.
+struct Answer {
+    tagger: Arc<Tagger>,
+    tagged: Tagged,
+    /// `[T, K]`
+    scores: Vec<f32>,
+}
+
+/// One of several files.
+fn tag_one(args: &Args, tagger: Arc<Tagger>, path: &Path, media: &MediaOptions) -> Result<Answer> {
+    let options = TagOptions { windows: windows(args, &tagger)? };
+    let mut scores = Vec::new();
+    let mut keep = |piece: &[f32]| {
+        if args.frames {
+            scores.extend_from_slice(piece);
+        }
+        Ok(())
+    };
+    let tagged = tagger.tag_file(path, media, &options, &mut keep)?;
+    Ok(Answer { tagger, tagged, scores })
+}
+
+/// The only file: its scores may go to a file of their own as they come, and it may be drawn.
+fn tag_alone(args: &Args, tagger: Arc<Tagger>, path: &Path, media: &MediaOptions) -> Result<Answer> {
+    let options = TagOptions { windows: windows(args, &tagger)? };
+    let mut npy = FrameScores::new(args.frames_out.as_deref(), &tagger)?;
+    let mut drawing = args.preview.as_ref().map(|_| Drawing::new(&tagger.model().header().input));
+    let mut scores = Vec::new();
+    let mut keep = |piece: &[f32]| {
+        if args.frames {
+            scores.extend_from_slice(piece);
+        }
+        npy.write(piece)
+    };
+    let mut watch = |watched: Watched<'_>| {
+        if let Some(drawing) = &mut drawing {
+            drawing.take(watched);
+        }
+    };
+    let tagged = tagger.tag_file_watched(path, media, &options, &mut keep, &mut watch)?;
+    npy.commit()?;
+    if let Some((drawing, png)) = drawing.zip(args.preview.as_deref()) {
+        drawing.save(png, path, &tagger, &tagged)?;
+    }
+    Ok(Answer { tagger, tagged, scores })
+}
+
 /// What cannot go together.
-fn check(args: &Args, is_live: bool, format: Format) -> Result<()> {
+fn check(args: &Args, inputs: &Inputs, is_live: bool, format: Format) -> Result<()> {
     let wrong = |message: &str| Err(Error::new(ErrorKind::Config, message));
-    let several = args.inputs.len() > 1;
+    let several = inputs.files.len() > 1;
     if is_live && several {
         return wrong("standard input (-) is tagged alone; leave out the other inputs");
     }
-    if is_live && (args.frames || args.frames_out.is_some() || args.window.is_some() || args.output.is_some())
+    if is_live
+        && (args.frames
+            || args.frames_out.is_some()
+            || args.preview.is_some()
+            || args.window.is_some()
+            || args.output.is_some())
     {
         return wrong(
             "standard input (-) gives events as they close, an object a line on stdout: --frames, --frames-out, \
-                      --window and -o are for files",
+             --preview, --window and -o are for files",
         );
     }
     if is_live && args.format.is_some_and(|format| format != Format::Jsonl) {
@@ -240,8 +274,8 @@ fn check(args: &Args, is_live: bool, format: Format) -> Result<()> {
     if !is_live && (args.lookahead.is_some() || args.raw.raw_rate.is_some()) {
         return wrong("--lookahead and --raw-rate are for standard input (-); a file is read whole");
     }
-    if several && args.frames_out.is_some() {
-        return wrong("--frames-out is for one input; tag them one by one");
+    if several && (args.frames_out.is_some() || args.preview.is_some()) {
+        return wrong("--frames-out and --preview are for one input; tag them one by one");
     }
     if several && format.events().is_some_and(|format| !format.takes_several()) {
         return wrong(
@@ -269,24 +303,24 @@ fn windows(args: &Args, tagger: &Tagger) -> Result<Option<Windows>> {
 
 fn finish_one(
     writer: &mut Writer,
-    tagger: &Tagger,
+    models: &Models<Tagger>,
     path: &Path,
-    result: Result<(Tagged, Vec<f32>)>,
+    result: Result<Answer>,
     failed: &mut usize,
     out: Option<&Path>,
 ) -> Result<()> {
     match result {
-        Ok((tagged, scores)) => written(writer.good(tagger, path, tagged, &scores), out),
+        Ok(answer) => written(writer.good(path, answer), out),
         Err(error) => {
             *failed += 1;
             report(&error);
-            written(writer.bad(path, &error), out)
+            let tagger = models.of(path).or_else(|_| models.usual())?;
+            written(writer.bad(&ModelInfo::new(tagger.model()), path, &error), out)
         }
     }
 }
 
 struct Writer {
-    model: ModelInfo,
     with_frames: bool,
     kind: Kind,
 }
@@ -298,52 +332,53 @@ enum Kind {
 }
 
 impl Writer {
-    fn new(format: Format, tagger: &Tagger, mut out: Destination, args: &Args) -> io::Result<Self> {
+    fn new(format: Format, several: bool, mut out: Destination, args: &Args) -> io::Result<Self> {
         let kind = match (format, format.events()) {
             (_, Some(format)) => {
                 format.begin(&mut out)?;
                 Kind::Events(format, out)
             }
             (Format::Jsonl, None) => Kind::Jsonl(JsonlWriter::new(out)),
-            (_, None) => Kind::Json(JsonWriter::new(out, args.inputs.len() > 1)),
+            (_, None) => Kind::Json(JsonWriter::new(out, several)),
         };
-        Ok(Self { model: ModelInfo::new(tagger.model()), with_frames: args.frames, kind })
+        Ok(Self { with_frames: args.frames, kind })
     }
 
-    fn good(&mut self, tagger: &Tagger, path: &Path, tagged: Tagged, scores: &[f32]) -> io::Result<()> {
-        let frames = self.with_frames.then(|| frames(tagger, &tagged, scores));
-        match &mut self.kind {
-            Kind::Events(format, out) => {
-                let Audio { num_samples, sample_rate, warnings, .. } = &tagged.audio;
-                for warning in warnings {
-                    say(format_args!("warning: {}: {warning}", path.display()));
-                }
-                let labels: Vec<String> = found_labels(tagger);
-                let file = EventFile {
-                    path,
-                    duration: *num_samples as f64 / f64::from(*sample_rate),
-                    sample_rate: *sample_rate,
-                    labels: &labels,
-                    events: &tagged.events,
-                    clock: tagger.clock(),
-                };
-                format.write(out, &file)?;
-                out.flush()
+    fn good(&mut self, path: &Path, answer: Answer) -> io::Result<()> {
+        let Answer { tagger, tagged, scores } = answer;
+        let frames = self.with_frames.then(|| frames(&tagger, &tagged, &scores));
+        if let Kind::Events(format, out) = &mut self.kind {
+            for warning in tagged.media.warnings() {
+                say(format_args!("warning: {}: {warning}", path.display()));
             }
-            Kind::Json(writer) => {
-                writer.write(&TagRecord::ok(&self.model, path, tagged.audio, tagged.events, frames))
-            }
-            Kind::Jsonl(writer) => {
-                writer.write(&TagRecord::ok(&self.model, path, tagged.audio, tagged.events, frames))
-            }
+            let file = EventFile {
+                path,
+                duration: end_of(&tagged.media),
+                sample_rate: match &tagged.media {
+                    Media::Audio(audio) => audio.sample_rate,
+                    Media::Video(_) | Media::Vectors(_) => 0,
+                },
+                labels: &tagger.event_labels(),
+                events: &tagged.events,
+                clock: tagger.clock(),
+            };
+            format.write(out, &file)?;
+            return out.flush();
         }
+        let model = ModelInfo::new(tagger.model());
+        self.record(&TagRecord::ok(&model, path, &tagged.media, tagged.events, frames))
     }
 
-    fn bad(&mut self, path: &Path, error: &Error) -> io::Result<()> {
+    fn bad(&mut self, model: &ModelInfo, path: &Path, error: &Error) -> io::Result<()> {
+        self.record(&TagRecord::error(model, path, error))
+    }
+
+    /// Formats of events have no place for it.
+    fn record(&mut self, record: &TagRecord) -> io::Result<()> {
         match &mut self.kind {
             Kind::Events(..) => Ok(()),
-            Kind::Json(writer) => writer.write(&TagRecord::error(&self.model, path, error)),
-            Kind::Jsonl(writer) => writer.write(&TagRecord::error(&self.model, path, error)),
+            Kind::Json(writer) => writer.write(record),
+            Kind::Jsonl(writer) => writer.write(record),
         }
     }
 
@@ -356,33 +391,22 @@ impl Writer {
     }
 }
 
-/// The labels that events may have.
-fn found_labels(tagger: &Tagger) -> Vec<String> {
-    let background = match tagger.rule() {
-        Rule::Exclusive(rule) => rule.background,
-        _ => None,
-    };
-    let labels = tagger.model().header().labels.iter().enumerate();
-    labels.filter(|(k, _)| Some(*k) != background).map(|(_, label)| label.clone()).collect()
+/// When a file is over, in seconds of its own time.
+fn end_of(media: &Media) -> f64 {
+    match media {
+        Media::Video(video) => video.time_base.seconds(video.end()),
+        Media::Audio(_) | Media::Vectors(_) => media.duration(),
+    }
 }
 
 /// Every frame's labels, which are those of the events, and its scores.
 fn frames(tagger: &Tagger, tagged: &Tagged, scores: &[f32]) -> Frames {
     let labels = &tagger.model().header().labels;
-    let number = |event: &ScoredEvent| labels.iter().position(|label| *label == event.label).unwrap_or(0);
-    let events = tagged.events.iter().map(|event| FrameEvent {
-        label: number(event),
-        start: event.frame_start as usize,
-        // An onset is in the frame where it is.
-        end: event.frame_end.max(event.frame_start + 1) as usize,
-        score: event.score,
-        peak: event.peak,
-    });
     let mut held: Vec<Vec<usize>> = vec![Vec::new(); tagged.num_frames];
-    for event in events {
-        held[event.start..event.end.min(tagged.num_frames)]
-            .iter_mut()
-            .for_each(|frame| frame.push(event.label));
+    for event in &tagged.frame_events {
+        // An onset is in the frame where it is.
+        let end = event.end.max(event.start + 1).min(tagged.num_frames);
+        held[event.start..end].iter_mut().for_each(|frame| frame.push(event.label));
     }
     let named = |held: Vec<usize>| match tagger.rule() {
         Rule::Exclusive(rule) => {
@@ -392,49 +416,63 @@ fn frames(tagger: &Tagger, tagged: &Tagged, scores: &[f32]) -> Frames {
         _ => FrameLabels::Several(held.into_iter().map(|label| labels[label].clone()).collect()),
     };
     Frames {
-        start: 0.0,
-        hop: tagger.clock().seconds(1),
+        times: frame_times(tagger, &tagged.media),
         labels: held.into_iter().map(named).collect(),
         scores: scores.chunks_exact(labels.len()).map(<[f32]>::to_vec).collect(),
     }
 }
 
-/// The file of `--frames-out`.
-struct FrameScores {
-    npy: Option<NpyWriter<crate::files::AtomicFile>>,
+fn frame_times(tagger: &Tagger, media: &Media) -> FrameTimes {
+    let Media::Video(video) = media else {
+        return FrameTimes::Steady { start: 0.0, hop: tagger.clock().seconds(1) };
+    };
+    FrameTimes::Listed {
+        index: video.seen.iter().map(|seen| seen.index).collect(),
+        pts: video.seen.iter().map(|seen| video.time_base.seconds(seen.ticks)).collect(),
+        ticks: video.seen.iter().map(|seen| seen.ticks).collect(),
+        time_base: [video.time_base.numerator, video.time_base.denominator],
+        files: video.files.clone(),
+    }
 }
 
-impl FrameScores {
-    fn new(args: &Args, tagger: &Tagger) -> Result<Self> {
-        let npy = match &args.frames_out {
-            None => None,
-            Some(path) => {
-                let file = crate::files::AtomicFile::create(path)?;
-                let width = tagger.model().header().labels.len();
-                Some(NpyWriter::new(file, width).map_err(|error| Error::io(&error, path))?)
-            }
-        };
-        Ok(Self { npy })
+/// The file of `--frames-out`, if it is asked for.
+struct FrameScores<'a> {
+    file: Option<(&'a Path, NpyWriter<crate::files::AtomicFile>)>,
+}
+
+impl<'a> FrameScores<'a> {
+    fn new(path: Option<&'a Path>, tagger: &Tagger) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self { file: None }) };
+        let file = crate::files::AtomicFile::create(path)?;
+        let width = tagger.model().header().labels.len();
+        let npy = NpyWriter::new(file, width).map_err(|error| Error::io(&error, path))?;
+        Ok(Self { file: Some((path, npy)) })
     }
 
-    fn commit(self, path: Option<&Path>) -> Result<()> {
-        match self.npy {
+    fn write(&mut self, scores: &[f32]) -> Result<()> {
+        match &mut self.file {
             None => Ok(()),
-            Some(npy) => written(npy.finish(), path)?.commit(),
+            Some((path, npy)) => written(npy.write(scores), Some(path)),
+        }
+    }
+
+    fn commit(self) -> Result<()> {
+        match self.file {
+            None => Ok(()),
+            Some((path, npy)) => written(npy.finish(), Some(path))?.commit(),
         }
     }
 }
 
 /// Standard input as it comes: an event a line as soon as it is over.
 fn live(args: &Args, tagger: &Tagger, options: &AudioOptions) -> Result<ExitCode> {
-    let features = &tagger.model().header().features;
-    let options = AudioOptions { sample_rate: Some(features.sample_rate), ..options.clone() };
     let raw = args.raw.raw_rate.map(|sample_rate| RawFormat {
         sample_rate,
         channels: args.raw.raw_channels.get(),
         encoding: args.raw.raw_encoding,
     });
     let mut live = LiveTagger::new(tagger, args.lookahead)?;
+    let options = AudioOptions { sample_rate: Some(live.sample_rate()), ..options.clone() };
     if let Some(lookahead) = args.lookahead {
         say(format_args!(
             "the model reads in both directions and sees {lookahead} s ahead: an approximation of what it would say of \

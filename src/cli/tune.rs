@@ -8,7 +8,6 @@ use super::data::{Choice, DataArgs};
 use super::evaluate::{print_json, progress_bar, threads};
 use super::{Jobs, exit_code, say, say_lines};
 use crate::evaluate::{DEFAULT_COLLAR, Goal, tune};
-use crate::media::AudioOptions;
 use crate::model::Model;
 use crate::pipeline::Tagger;
 use crate::train::Part;
@@ -66,7 +65,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     say(format_args!("tuning on {} recordings: {}", data.references.len(), data.choice.name()));
     let bar = progress_bar(data.references.len());
     let pool = threads(args.jobs.threads(usize::MAX))?;
-    let options = AudioOptions::default();
+    let options = data.media.clone();
     let result = pool.install(|| tune(&tagger, &data.references, &options, goal, collar, &|_| bar.inc(1)));
     bar.finish_and_clear();
     let (model, report) = result?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{Evaluation, Failure};
-use crate::media::AudioOptions;
+use crate::media::MediaOptions;
 use crate::pipeline::Classifier;
 use crate::{Error, ErrorKind, Result};
 
@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result};
 pub fn evaluate_files(
     classifier: &Classifier,
     clips: &[(&Path, usize)],
-    options: &AudioOptions,
+    options: &MediaOptions,
     on_file: &(dyn Fn(&Path) + Sync),
 ) -> Result<Evaluation> {
     let results: Vec<_> = clips

@@ -12,7 +12,7 @@ use crate::decide::calibration::Reliability;
 use crate::decide::{FrameEvent, Rule, Thresholds};
 use crate::event::Event;
 use crate::labels::EventLists;
-use crate::media::AudioOptions;
+use crate::media::MediaOptions;
 use crate::pipeline::Tagger;
 use crate::time::FrameClock;
 use crate::{Error, ErrorKind, Result};
@@ -86,7 +86,7 @@ struct Found {
 pub fn evaluate_recordings(
     tagger: &Tagger,
     recordings: &[Reference],
-    options: &AudioOptions,
+    options: &MediaOptions,
     collar: f64,
     on_file: &(dyn Fn(&Path) + Sync),
 ) -> Result<TagEvaluation> {
@@ -97,9 +97,9 @@ pub fn evaluate_recordings(
             Ok(())
         };
         let tagged = tagger.tag_file(&reference.path, options, &Default::default(), &mut keep)?;
-        let seconds = tagged.audio.num_samples as f64 / f64::from(tagged.audio.sample_rate);
-        let events = tagged.events.iter().map(|event| event.event()).collect();
-        Ok(Found { scores, events, seconds, num_frames: tagged.num_frames })
+        // By the model's clock: labels of a video count from its first frame.
+        let events = tagged.frame_events.iter().map(|event| tagger.scored(event).event()).collect();
+        Ok(Found { scores, events, seconds: tagged.media.duration(), num_frames: tagged.num_frames })
     };
     let results: Vec<Result<Found>> = recordings
         .par_iter()

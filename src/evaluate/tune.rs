@@ -14,7 +14,7 @@ use crate::decide::calibration::{Reliability, Targets, temperature};
 use crate::decide::{Decisions, Exclusive, Onsets, Rule, Thresholds, Transition, Tuned};
 use crate::event::Event;
 use crate::labels::EventLists;
-use crate::media::AudioOptions;
+use crate::media::MediaOptions;
 use crate::model::Model;
 use crate::pipeline::Tagger;
 use crate::{Error, ErrorKind, Result};
@@ -97,7 +97,7 @@ pub struct TuneReport {
 pub fn tune(
     tagger: &Tagger,
     recordings: &[Reference],
-    options: &AudioOptions,
+    options: &MediaOptions,
     goal: Goal,
     collar: f64,
     on_file: &(dyn Fn(&Path) + Sync),
@@ -166,7 +166,7 @@ impl<'a> Known<'a> {
     fn read(
         tagger: &'a Tagger,
         recordings: &[Reference],
-        options: &AudioOptions,
+        options: &MediaOptions,
         goal: Goal,
         collar: f64,
         on_file: &(dyn Fn(&Path) + Sync),

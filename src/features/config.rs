@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::mel::MelBank;
+use super::mel::{MelBank, hz_to_mel};
 use crate::{Error, ErrorKind, Result};
 
 /// Lowest and highest `sample_rate`, Hz.
@@ -263,6 +263,22 @@ impl FeatureConfig {
     pub fn num_frames(&self, num_samples: usize) -> usize {
         let padded = num_samples.saturating_add(2 * self.padding());
         if num_samples == 0 || padded < self.n_fft { 0 } else { 1 + (padded - self.n_fft) / self.hop_length }
+    }
+
+    /// Where a frequency lies among the values of a frame, 0 (the first) to 1 (the last); `None` where it is not in them, or
+    /// they are no spectrum.
+    pub fn place_of(&self, hz: f32) -> Option<f32> {
+        let nyquist = self.sample_rate as f32 / 2.0;
+        let mel = |hz: f32| hz_to_mel(f64::from(hz), self.mel_scale);
+        let place = match self.kind {
+            FeatureKind::Power => hz / nyquist,
+            FeatureKind::LogMel => {
+                let (low, high) = (mel(self.fmin), mel(self.fmax.unwrap_or(nyquist)));
+                ((mel(hz) - low) / (high - low)) as f32
+            }
+            FeatureKind::Mfcc => return None,
+        };
+        (self.delta == 0 && (0.0..=1.0).contains(&place)).then_some(place)
     }
 
     /// Whether frames can be had while the sound is still coming in.

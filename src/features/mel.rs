@@ -105,7 +105,7 @@ fn log_step() -> f64 {
     6.4_f64.ln() / 27.0
 }
 
-fn hz_to_mel(hz: f64, scale: MelScale) -> f64 {
+pub(super) fn hz_to_mel(hz: f64, scale: MelScale) -> f64 {
     match scale {
         MelScale::Htk => 2595.0 * (1.0 + hz / 700.0).log10(),
         MelScale::Slaney if hz >= BREAK_HZ => BREAK_MEL + (hz / BREAK_HZ).ln() / log_step(),

@@ -13,6 +13,7 @@
 
 pub mod config;
 mod delta;
+mod input;
 mod log;
 mod mel;
 mod mfcc;
@@ -23,6 +24,7 @@ pub mod video;
 mod window;
 
 pub use config::{FeatureConfig, FeatureKind, MelNorm, MelScale, Normalize, PadMode, Window};
+pub use input::{InputConfig, VectorConfig};
 pub use normalize::{Normalization, Statistics};
 pub use stream::StreamExtractor;
 

@@ -145,6 +145,8 @@ pub(super) struct ReportStream {
 struct Disposition {
     #[serde(default)]
     default: u8,
+    #[serde(default)]
+    attached_pic: u8,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -160,6 +162,11 @@ impl ReportStream {
 
     pub fn sample_rate(&self) -> u32 {
         self.sample_rate.as_deref().and_then(|rate| rate.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether it is a picture of a record's cover, and no video.
+    pub fn is_cover(&self) -> bool {
+        self.disposition.attached_pic != 0
     }
 
     pub fn language(&self) -> Option<String> {

@@ -1,6 +1,7 @@
 //! File -> signal: decoding, mix-down, resampling, and `probe`.
 
 pub mod ffmpeg;
+mod kind;
 pub mod limits;
 mod mix;
 mod mp4;
@@ -26,7 +27,9 @@ use std::path::Path;
 use crate::signal::Signal;
 use crate::{Error, ErrorKind, Result};
 use limits::MAX_SAMPLES_IN_MEMORY;
+use video::{Video, VideoOptions};
 
+pub use kind::kind_of;
 pub use mix::Mix;
 pub use reader::{AudioReader, StreamInfo};
 pub use resample::{StreamResampler, resample, resampled_len};
@@ -62,6 +65,63 @@ pub struct Audio {
     pub mix: String,
     /// What a person should know: damage after good audio, replaced NaN samples, ffmpeg used.
     pub warnings: Vec<String>,
+}
+
+/// Which sound or pictures to take from a file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MediaOptions {
+    pub audio: AudioOptions,
+    pub video: VideoOptions,
+}
+
+/// What was read of a file.
+#[derive(Debug, Clone)]
+pub enum Media {
+    /// Its `signal` is left empty.
+    Audio(Audio),
+    Video(Video),
+    Vectors(VectorFile),
+}
+
+/// What a file of vectors was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorFile {
+    /// `npy` or `safetensors`.
+    pub container: String,
+    /// Vectors, `T`.
+    pub frames: usize,
+    /// In seconds, by the model's `frame_rate`.
+    pub duration: f64,
+    pub warnings: Vec<String>,
+}
+
+impl Media {
+    /// In seconds.
+    pub fn duration(&self) -> f64 {
+        match self {
+            Self::Audio(audio) => audio.num_samples as f64 / f64::from(audio.sample_rate),
+            Self::Video(video) => video.duration(),
+            Self::Vectors(file) => file.duration,
+        }
+    }
+
+    /// What a person should know.
+    pub fn warnings(&self) -> &[String] {
+        match self {
+            Self::Audio(audio) => &audio.warnings,
+            Self::Video(video) => &video.warnings,
+            Self::Vectors(file) => &file.warnings,
+        }
+    }
+
+    /// Adds to what a person should know.
+    pub fn warn(&mut self, warning: String) {
+        match self {
+            Self::Audio(audio) => audio.warnings.push(warning),
+            Self::Video(video) => video.warnings.push(warning),
+            Self::Vectors(file) => file.warnings.push(warning),
+        }
+    }
 }
 
 /// Reads the whole of a file's audio as one mono signal: decoded, mixed down, resampled.

@@ -61,7 +61,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vectors> {
             rows
         }
     };
-    Ok(Vectors { data, frames, dim })
+    Ok(Vectors { container: "npy", data, frames, dim })
 }
 
 /// The header's text, and the numbers.

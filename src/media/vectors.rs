@@ -24,6 +24,8 @@ const MODEL: &str = "percept";
 /// One vector a frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vectors {
+    /// `npy` or `safetensors`.
+    pub container: &'static str,
     /// `[frames, dim]`, row by row; always finite.
     pub data: Vec<f32>,
     /// At least 1.
@@ -128,7 +130,7 @@ fn from_safetensors(bytes: &[u8]) -> Result<Vectors> {
     let shape: Vec<u64> = tensor.shape().iter().map(|&side| side as u64).collect();
     let (frames, dim) = shape_of(&shape)?;
     check_shape(frames, dim)?;
-    Ok(Vectors { data: floats(&tensor)?, frames, dim })
+    Ok(Vectors { container: "safetensors", data: floats(&tensor)?, frames, dim })
 }
 
 fn floats(tensor: &TensorView) -> Result<Vec<f32>> {

@@ -99,7 +99,7 @@ mod tests {
     use super::record::ModelInfo;
     use super::*;
     use crate::decide::Prediction;
-    use crate::media::Audio;
+    use crate::media::{Audio, Media};
     use crate::model::Task;
     use crate::signal::Signal;
     use crate::{Error, ErrorKind};
@@ -122,7 +122,7 @@ mod tests {
         };
         let labels = model().labels.into_iter();
         let predictions = labels.zip([0.75, 0.1]).map(|(label, score)| Prediction { label, score }).collect();
-        ClassifyRecord::ok(&model(), Path::new(path), audio, predictions)
+        ClassifyRecord::ok(&model(), Path::new(path), &Media::Audio(audio), predictions)
     }
 
     fn bad(path: &str) -> ClassifyRecord {

@@ -8,9 +8,10 @@ use serde::Serialize;
 use crate::SCHEMA_VERSION;
 use crate::decide::Prediction;
 use crate::event::ScoredEvent;
-use crate::media::Audio;
+use crate::media::Media;
 use crate::media::probe::Probe;
 use crate::model::{Model, Task};
+use crate::signal::InputKind;
 use crate::{Error, ErrorKind};
 
 /// What `percept classify` says of one input.
@@ -53,17 +54,42 @@ pub struct TaggedFile {
     pub frames: Option<Frames>,
 }
 
-/// Every frame: number `i` lasts from `start + i * hop` to `start + (i + 1) * hop` seconds.
+/// Every frame that the model looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Frames {
-    /// Seconds.
-    pub start: f64,
-    /// Seconds from one frame to the next.
-    pub hop: f64,
+    #[serde(flatten)]
+    pub times: FrameTimes,
     /// Each frame's label; a list where several may hold at once.
     pub labels: Vec<FrameLabels>,
     /// `scores[i][k]`: frame `i`'s score of the model's label `k`, 0 to 1.
     pub scores: Vec<Vec<f32>>,
+}
+
+/// When the frames are.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum FrameTimes {
+    /// Of sound: frame `i` lasts from `start + i * hop` to `start + (i + 1) * hop` seconds.
+    Steady {
+        /// Seconds.
+        start: f64,
+        /// Seconds from one frame to the next.
+        hop: f64,
+    },
+    /// Of a video: frame `i` is number `index[i]` of those that could be read, and is shown at `pts[i]` seconds.
+    Listed {
+        /// Counted from 0. A video of more frames a second than the model's is not looked at whole; of one with fewer,
+        /// frames are looked at several times.
+        index: Vec<usize>,
+        /// In seconds: `ticks * time_base`.
+        pts: Vec<f64>,
+        ticks: Vec<i64>,
+        /// Seconds that a tick lasts, as a fraction: `[numerator, denominator]`.
+        time_base: [u32; 2],
+        /// Names of the files, in a directory of pictures.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        files: Vec<String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -141,13 +167,13 @@ pub struct InputInfo {
     pub path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<InputKind>,
-    /// Short container name: `wav`, `flac`, `ogg`, `mp4`, ...
+    /// Short container name: `wav`, `flac`, `ogg`, `mp4`, ...; `images` for a directory of pictures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
     /// The codec's name in ffmpeg: `pcm_s16le`, `flac`, `mp3`, ...
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
-    /// In seconds: `num_samples / sample_rate`.
+    /// In seconds: `num_samples / sample_rate`; of a video from its first frame to the end of its last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<f64>,
     /// The file's own, in Hz.
@@ -162,6 +188,20 @@ pub struct InputInfo {
     /// How the channels became one: `mono`, `mean of 2 channels`, `channel 1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mix: Option<String>,
+    /// Frames a second of a video, on average; absent for a single picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Frames of a video that could be read, or vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<usize>,
+    /// Size of a video's first frame, in pixels, the right way up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Seconds that a tick of a video lasts, as a fraction: `[numerator, denominator]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_base: Option<[u32; 2]>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
@@ -170,28 +210,41 @@ pub struct ProbeInput {
     pub path: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum InputKind {
-    Audio,
-}
-
 impl InputInfo {
     fn named(path: &Path) -> Self {
         Self { path: path.to_string_lossy().into_owned(), ..Self::default() }
     }
 
-    fn audio(path: &Path, audio: &Audio) -> Self {
-        Self {
-            kind: Some(InputKind::Audio),
-            container: Some(audio.container.clone()),
-            codec: Some(audio.codec.clone()),
-            duration: Some(audio.num_samples as f64 / f64::from(audio.sample_rate)),
-            sample_rate: Some(audio.sample_rate),
-            channels: Some(audio.channels),
-            num_samples: Some(audio.num_samples),
-            mix: Some(audio.mix.clone()),
-            ..Self::named(path)
+    fn read(path: &Path, media: &Media) -> Self {
+        let info = Self { duration: Some(media.duration()), ..Self::named(path) };
+        match media {
+            Media::Audio(audio) => Self {
+                kind: Some(InputKind::Audio),
+                container: Some(audio.container.clone()),
+                codec: Some(audio.codec.clone()),
+                sample_rate: Some(audio.sample_rate),
+                channels: Some(audio.channels),
+                num_samples: Some(audio.num_samples),
+                mix: Some(audio.mix.clone()),
+                ..info
+            },
+            Media::Video(video) => Self {
+                kind: Some(InputKind::Video),
+                container: Some(video.container.clone()),
+                codec: Some(video.codec.clone()),
+                fps: video.fps,
+                frames: Some(video.num_frames),
+                width: Some(video.width),
+                height: Some(video.height),
+                time_base: Some([video.time_base.numerator, video.time_base.denominator]),
+                ..info
+            },
+            Media::Vectors(file) => Self {
+                kind: Some(InputKind::Vectors),
+                container: Some(file.container.clone()),
+                frames: Some(file.frames),
+                ..info
+            },
         }
     }
 }
@@ -200,12 +253,12 @@ impl TagRecord {
     pub fn ok(
         model: &ModelInfo,
         path: &Path,
-        audio: Audio,
+        media: &Media,
         events: Vec<ScoredEvent>,
         frames: Option<Frames>,
     ) -> Self {
-        let input = InputInfo::audio(path, &audio);
-        Self::new(model, input, Outcome::Ok(TaggedFile { warnings: audio.warnings, events, frames }))
+        let (input, warnings) = (InputInfo::read(path, media), media.warnings().to_vec());
+        Self::new(model, input, Outcome::Ok(TaggedFile { warnings, events, frames }))
     }
 
     pub fn error(model: &ModelInfo, path: &Path, error: &Error) -> Self {
@@ -219,9 +272,9 @@ impl TagRecord {
 }
 
 impl ClassifyRecord {
-    pub fn ok(model: &ModelInfo, path: &Path, audio: Audio, predictions: Vec<Prediction>) -> Self {
-        let input = InputInfo::audio(path, &audio);
-        Self::new(model, input, Outcome::Ok(Classified { warnings: audio.warnings, predictions }))
+    pub fn ok(model: &ModelInfo, path: &Path, media: &Media, predictions: Vec<Prediction>) -> Self {
+        let (input, warnings) = (InputInfo::read(path, media), media.warnings().to_vec());
+        Self::new(model, input, Outcome::Ok(Classified { warnings, predictions }))
     }
 
     pub fn error(model: &ModelInfo, path: &Path, error: &Error) -> Self {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::{Source, Watched};
 use crate::decide::{sigmoid, softmax};
-use crate::features::Extractor;
-use crate::media::{self, Audio, AudioOptions};
+use crate::features::Features;
+use crate::media::{Media, MediaOptions};
 use crate::model::{Model, Task};
 use crate::nn::OutputKind;
 use crate::signal::Signal;
@@ -13,8 +14,7 @@ use crate::{Error, ErrorKind, Result};
 /// Classifies recordings with one model; any number of threads may share it.
 pub struct Classifier {
     model: Model,
-    /// Copied for each recording: it holds scratch space.
-    extractor: Extractor,
+    source: Source,
 }
 
 /// Scores of one recording, and what was read.
@@ -22,8 +22,8 @@ pub struct Classifier {
 pub struct Classification {
     /// One per label of the model, in its order.
     pub scores: Vec<f32>,
-    /// What the file was (its `signal` is left empty), with warnings.
-    pub audio: Audio,
+    /// What the file was, with warnings.
+    pub media: Media,
 }
 
 impl Classifier {
@@ -40,34 +40,50 @@ impl Classifier {
                 return Err(Error::new(ErrorKind::Model, message));
             }
         }
-        let extractor = Extractor::new(&model.header().features)?;
-        Ok(Self { model, extractor })
+        let source = Source::new(&model.header().input)?;
+        Ok(Self { model, source })
     }
 
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// Decodes, resamples and classifies a whole file. The sample rate is the model's, whatever `options` says.
-    pub fn classify_file(&self, path: &Path, options: &AudioOptions) -> Result<Classification> {
-        let options =
-            AudioOptions { sample_rate: Some(self.model.header().features.sample_rate), ..options.clone() };
-        let mut audio = media::load_audio(path, &options)?;
-        let signal = std::mem::replace(
-            &mut audio.signal,
-            Signal { samples: Vec::new(), sample_rate: audio.sample_rate },
-        );
-        let scores = self.classify(&signal).map_err(|e| e.with_path(path))?;
-        Ok(Classification { scores, audio })
+    /// Reads and classifies a whole file. Sound has the model's sample rate, whatever `options` says.
+    ///
+    /// # Errors
+    /// Those of the file; [`ErrorKind::Limit`] where it is too long to be classified at once; [`ErrorKind::Model`] where a
+    /// score is no number.
+    pub fn classify_file(&self, path: &Path, options: &MediaOptions) -> Result<Classification> {
+        self.read_and_classify(path, options).map_err(|error| error.with_path(path))
+    }
+
+    fn read_and_classify(&self, path: &Path, options: &MediaOptions) -> Result<Classification> {
+        let dim = self.model.header().input.num_features();
+        let mut data: Vec<f32> = Vec::new();
+        let mut take = |frames: Vec<f32>| {
+            self.model.check_length((data.len() + frames.len()) / dim)?;
+            match data.is_empty() {
+                true => data = frames,
+                false => data.extend_from_slice(&frames),
+            }
+            Ok(())
+        };
+        let media = self.source.read(path, options, &mut |_: Watched| {}, &mut take)?;
+        let scores = self.scores(Features { frames: data.len() / dim, data, dim })?;
+        Ok(Classification { scores, media })
     }
 
     /// Scores of a signal, one per label.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where the signal's sample rate is not the model's; [`ErrorKind::Limit`] where it is too
-    /// long to be kept in memory; [`ErrorKind::Model`] where a score is no number.
+    /// [`ErrorKind::Config`] where the model takes no sound, or the signal's sample rate is not the model's;
+    /// [`ErrorKind::Limit`] where it is too long to be kept in memory; [`ErrorKind::Model`] where a score is no number.
     pub fn classify(&self, signal: &Signal) -> Result<Vec<f32>> {
-        let wanted = self.model.header().features.sample_rate;
+        let Source::Audio(extractor) = &self.source else {
+            let message = format!("the model takes {}, not sound", self.model.header().input.kind().name());
+            return Err(Error::new(ErrorKind::Config, message));
+        };
+        let wanted = extractor.config().sample_rate;
         if signal.sample_rate != wanted {
             let message = format!(
                 "the signal has {} Hz where the model takes {wanted} Hz; resample it",
@@ -75,7 +91,10 @@ impl Classifier {
             );
             return Err(Error::new(ErrorKind::Config, message));
         }
-        let features = self.extractor.clone().extract(&signal.samples)?;
+        self.scores((**extractor).clone().extract(&signal.samples)?)
+    }
+
+    fn scores(&self, features: Features) -> Result<Vec<f32>> {
         let logits = self.model.logits(features)?;
         let scores = match self.model.header().network.output {
             OutputKind::Softmax => softmax(&logits),

@@ -1,6 +1,6 @@
 //! What happens now: events of sound that is still coming in.
 
-use super::Tagger;
+use super::{Source, Tagger};
 use crate::decide::{EventStream, FrameEvent};
 use crate::event::ScoredEvent;
 use crate::features::StreamExtractor;
@@ -28,12 +28,18 @@ impl<'a> LiveTagger<'a> {
     /// `lookahead` in seconds is what a bidirectional model sees behind each frame.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for features that need the whole recording, for a bidirectional model without `lookahead`,
+    /// [`ErrorKind::Config`] for a model that does not take sound, for features that need the whole recording, for a bidirectional model without `lookahead`,
     /// and for a one-directional model with it.
     pub fn new(tagger: &'a Tagger, lookahead: Option<f64>) -> Result<Self> {
         let model = tagger.model();
         let name = &model.header().name;
         let wrong = |message: String| Err(Error::new(ErrorKind::Config, message));
+        let Source::Audio(extractor) = tagger.source() else {
+            let kind = model.header().input.kind().name();
+            return wrong(format!(
+                "`{name}` takes {kind}, and only sound is tagged as it comes; name a file"
+            ));
+        };
         let (lookahead, block) = match (model.header().network.bidirectional, lookahead) {
             (false, None) => (0, 1),
             (true, Some(seconds)) if (0.0..=MAX_LOOKAHEAD_SECONDS).contains(&seconds) => {
@@ -58,11 +64,16 @@ impl<'a> LiveTagger<'a> {
         };
         Ok(Self {
             tagger,
-            extractor: StreamExtractor::of(tagger.extractor())?,
+            extractor: StreamExtractor::of(extractor)?,
             network: FrameStream::new(model.network(), lookahead, block)?,
             events: EventStream::new(tagger.rule(), model.header().labels.len()),
             num_frames: 0,
         })
+    }
+
+    /// The rate that the model takes, in Hz.
+    pub fn sample_rate(&self) -> u32 {
+        self.tagger.clock().sample_rate
     }
 
     /// Takes samples at the model's rate; gives the events that are now over.

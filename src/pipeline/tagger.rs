@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use super::{Source, Watched};
 use crate::decide::{Decisions, EventStream, FrameEvent, Rule, sigmoid, softmax};
-use crate::event::ScoredEvent;
-use crate::features::{Extractor, Features, StreamExtractor};
-use crate::media::{self, Audio, AudioOptions, AudioStream};
+use crate::event::{ScoredEvent, VideoPlace};
+use crate::features::Features;
+use crate::media::video::Video;
+use crate::media::{Media, MediaOptions};
 use crate::model::{Model, Task};
 use crate::nn::{FrameStream, OutputKind, Rows};
-use crate::signal::Signal;
 use crate::time::FrameClock;
 use crate::{Error, ErrorKind, Result};
 
@@ -18,8 +19,7 @@ const PIECE: usize = 4096;
 /// Tags recordings with one model; any number of threads may share it.
 pub struct Tagger {
     model: Model,
-    /// Copied for each recording: it holds scratch space.
-    extractor: Extractor,
+    source: Source,
 }
 
 /// How a recording is gone through.
@@ -40,11 +40,14 @@ pub struct Windows {
 /// What was found in a recording.
 #[derive(Debug, Clone)]
 pub struct Tagged {
-    /// By onset, then in the order of the model's labels.
+    /// By onset, then in the order of the model's labels; their times and frames are the file's.
     pub events: Vec<ScoredEvent>,
+    /// The same events by the model's frames.
+    pub frame_events: Vec<FrameEvent>,
+    /// Frames of the model.
     pub num_frames: usize,
-    /// What the file was (its `signal` is left empty), with warnings.
-    pub audio: Audio,
+    /// What the file was, with warnings.
+    pub media: Media,
 }
 
 impl Tagger {
@@ -62,22 +65,21 @@ impl Tagger {
                 return Err(Error::new(ErrorKind::Model, message));
             }
         }
-        let extractor = Extractor::new(&model.header().features)?;
-        Ok(Self { model, extractor })
+        let source = Source::new(&model.header().input)?;
+        Ok(Self { model, source })
     }
 
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    pub(crate) fn extractor(&self) -> &Extractor {
-        &self.extractor
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
     }
 
-    /// When its frames are.
+    /// When the model's frames are.
     pub fn clock(&self) -> FrameClock {
-        let features = &self.model.header().features;
-        FrameClock { hop_length: features.hop_length, sample_rate: features.sample_rate }
+        self.model.header().input.clock()
     }
 
     pub(crate) fn decisions(&self) -> &Decisions {
@@ -90,35 +92,57 @@ impl Tagger {
         &self.decisions().rule
     }
 
-    /// Decodes, resamples and tags a whole file. `on_scores` is given the scores `[n, K]` of all frames, piece by piece.
+    /// The labels that events may have, in the model's order.
+    pub fn event_labels(&self) -> Vec<String> {
+        let background = match self.rule() {
+            Rule::Exclusive(rule) => rule.background,
+            Rule::Thresholds(_) | Rule::Onsets(_) => None,
+        };
+        let labels = self.model.header().labels.iter().enumerate();
+        labels.filter(|(k, _)| Some(*k) != background).map(|(_, label)| label.clone()).collect()
+    }
+
+    /// Reads and tags a whole file. `on_scores` is given the scores `[n, K]` of all frames, piece by piece.
     ///
     /// # Errors
-    /// Those of [`AudioStream`]; [`ErrorKind::Model`] where a score is no number; [`ErrorKind::Io`] where a temporary file
-    /// fails.
+    /// Those of the file; [`ErrorKind::Model`] where a score is no number; [`ErrorKind::Io`] where a temporary file fails.
     pub fn tag_file(
         &self,
         path: &Path,
-        audio: &AudioOptions,
+        media: &MediaOptions,
         options: &TagOptions,
         on_scores: &mut dyn FnMut(&[f32]) -> Result<()>,
     ) -> Result<Tagged> {
-        self.tag(path, audio, options, on_scores).map_err(|error| error.with_path(path))
+        self.tag_file_watched(path, media, options, on_scores, &mut |_| {})
+    }
+
+    /// As [`Tagger::tag_file`]; `watch` is given what is seen or heard on the way.
+    pub fn tag_file_watched(
+        &self,
+        path: &Path,
+        media: &MediaOptions,
+        options: &TagOptions,
+        on_scores: &mut dyn FnMut(&[f32]) -> Result<()>,
+        watch: &mut dyn FnMut(Watched<'_>),
+    ) -> Result<Tagged> {
+        self.tag(path, media, options, on_scores, watch).map_err(|error| error.with_path(path))
     }
 
     fn tag(
         &self,
         path: &Path,
-        audio: &AudioOptions,
+        media: &MediaOptions,
         options: &TagOptions,
         on_scores: &mut dyn FnMut(&[f32]) -> Result<()>,
+        watch: &mut dyn FnMut(Watched<'_>),
     ) -> Result<Tagged> {
-        let (frames, mut audio) = self.frames(path, audio)?;
+        let (frames, mut media) = self.frames(path, media, watch)?;
         let num_frames = frames.len();
         let num_labels = self.model.header().labels.len();
         let mut stream = EventStream::new(self.rule(), num_labels);
-        let mut events = Vec::new();
+        let mut frame_events = Vec::new();
         let mut decide = |scores: &[f32]| {
-            stream.push(scores, &mut events);
+            stream.push(scores, &mut frame_events);
             on_scores(scores)
         };
         match options.windows {
@@ -126,7 +150,7 @@ impl Tagger {
             Some(windows) => {
                 if num_frames < windows.length {
                     let (have, wanted) = (num_frames as u64, windows.length as u64);
-                    audio.warnings.push(format!(
+                    media.warn(format!(
                         "the recording is shorter ({} s) than one window ({} s): it was tagged as one shorter window",
                         self.clock().seconds(have),
                         self.clock().seconds(wanted)
@@ -135,56 +159,49 @@ impl Tagger {
                 self.windowed_scores(&frames, windows, &mut decide)?;
             }
         }
-        stream.finish(&mut events);
-        events.sort_by_key(|event| (event.start, event.label));
-        let events = events.iter().map(|event| self.scored(event)).collect();
-        Ok(Tagged { events, num_frames, audio })
+        stream.finish(&mut frame_events);
+        frame_events.sort_by_key(|event| (event.start, event.label));
+        let events = frame_events.iter().map(|event| self.in_file(event, &media)).collect();
+        Ok(Tagged { events, frame_events, num_frames, media })
     }
 
     /// Logits `[T, K]` of a whole file, and what it was.
-    pub fn logits(&self, path: &Path, audio: &AudioOptions) -> Result<(Rows, Audio)> {
+    pub fn logits(&self, path: &Path, media: &MediaOptions) -> Result<(Rows, Media)> {
         let run = || {
-            let (frames, audio) = self.frames(path, audio)?;
-            Ok((frames_to_logits(&self.model, frames)?, audio))
+            let (frames, media) = self.frames(path, media, &mut |_| {})?;
+            Ok((frames_to_logits(&self.model, frames)?, media))
         };
         run().map_err(|error: Error| error.with_path(path))
     }
 
     /// Features `[T, D]` of a file as the network takes them.
-    fn frames(&self, path: &Path, options: &AudioOptions) -> Result<(Rows, Audio)> {
-        let features = &self.model.header().features;
-        let options = AudioOptions { sample_rate: Some(features.sample_rate), ..options.clone() };
-        let mut rows = Rows::new(features.num_features());
-        if features.can_stream().is_err() {
-            let mut audio = media::load_audio(path, &options)?;
-            let empty = Signal { samples: Vec::new(), sample_rate: audio.sample_rate };
-            let signal = std::mem::replace(&mut audio.signal, empty);
-            let mut all = self.extractor.clone().extract(&signal.samples)?;
-            self.model.normalize(&mut all);
-            rows.push(&all.data)?;
-            return Ok((rows, audio));
+    fn frames(
+        &self,
+        path: &Path,
+        options: &MediaOptions,
+        watch: &mut dyn FnMut(Watched<'_>),
+    ) -> Result<(Rows, Media)> {
+        let input = &self.model.header().input;
+        let mut rows = Rows::new(input.num_features());
+        // What is scaled by the whole recording's statistics is kept until it is there.
+        let mut whole = Vec::new();
+        let mut take = |frames: Vec<f32>| match input.can_stream() {
+            true => rows.push(&self.normalized(frames)),
+            false => {
+                whole.extend(frames);
+                Ok(())
+            }
+        };
+        let media = self.source.read(path, options, watch, &mut take)?;
+        if !whole.is_empty() {
+            rows.push(&self.normalized(whole))?;
         }
-        let mut stream = AudioStream::open(path, &options)?;
-        let mut extractor = StreamExtractor::of(&self.extractor)?;
-        let (mut samples, mut frames) = (Vec::new(), Vec::new());
-        while stream.next_block(&mut samples)? {
-            extractor.push(&samples, &mut frames)?;
-            self.take(&mut frames, &mut rows)?;
-        }
-        let audio = stream.finish()?;
-        extractor.finish(&mut frames)?;
-        self.take(&mut frames, &mut rows)?;
-        Ok((rows, audio))
-    }
-
-    fn take(&self, frames: &mut Vec<f32>, rows: &mut Rows) -> Result<()> {
-        let frames = self.normalized(std::mem::take(frames));
-        rows.push(&frames)
+        Ok((rows, media))
     }
 
     /// `[n, D]`
     pub(crate) fn normalized(&self, frames: Vec<f32>) -> Vec<f32> {
-        let dim = self.model.header().features.num_features();
+        let dim = self.model.header().input.num_features();
         let mut features = Features { frames: frames.len() / dim, data: frames, dim };
         self.model.normalize(&mut features);
         features.data
@@ -263,7 +280,15 @@ impl Tagger {
         Ok(())
     }
 
-    /// An event of frames with its name and its times.
+    /// An event of the model's frames with its name, and its frames and times in the file.
+    fn in_file(&self, event: &FrameEvent, media: &Media) -> ScoredEvent {
+        match media {
+            Media::Video(video) => in_video(self.scored(event), event, video),
+            Media::Audio(_) | Media::Vectors(_) => self.scored(event),
+        }
+    }
+
+    /// An event of the model's frames with its name and its times, as the model's clock has them.
     pub(crate) fn scored(&self, event: &FrameEvent) -> ScoredEvent {
         let (start, end) = (event.start as u64, event.end as u64);
         ScoredEvent {
@@ -274,7 +299,29 @@ impl Tagger {
             peak: event.peak,
             frame_start: start,
             frame_end: end,
+            video: None,
         }
+    }
+}
+
+/// An event with the frames and times of the video that the model looked at.
+fn in_video(event: ScoredEvent, frames: &FrameEvent, video: &Video) -> ScoredEvent {
+    let start = video.at(frames.start);
+    let end = if frames.end > frames.start { video.behind(frames.end) } else { start };
+    let last = frames.end.saturating_sub(1).max(frames.start);
+    let name = |t: usize| video.files.get(t).cloned();
+    ScoredEvent {
+        onset: video.time_base.seconds(start.ticks),
+        offset: video.time_base.seconds(end.ticks),
+        frame_start: start.index as u64,
+        frame_end: end.index as u64,
+        video: Some(VideoPlace {
+            tick_start: start.ticks,
+            tick_end: end.ticks,
+            file_start: name(frames.start),
+            file_end: name(last),
+        }),
+        ..event
     }
 }
 

@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::AugmentConfig;
-use crate::features::FeatureConfig;
+use super::{AugmentConfig, VideoAugmentConfig};
+use crate::features::video::VideoConfig;
+use crate::features::{FeatureConfig, InputConfig, VectorConfig};
 use crate::labels::{LabelFormat, LabelOptions};
+use crate::media::MediaOptions;
+use crate::media::video::VideoOptions;
 use crate::model::{Precision, Task};
 use crate::nn::{NetworkConfig, OutputKind, Pooling};
+use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
 /// A training run: what is learned from, how it is heard, what learns, and how.
@@ -23,12 +27,25 @@ pub struct TrainConfig {
     pub labels: LabelsConfig,
     /// How sound becomes frames.
     pub features: FeatureConfig,
+    /// How a video becomes frames.
+    #[serde(skip_serializing_if = "is_default")]
+    pub video: VideoConfig,
+    /// Vectors that another program computed (.npy, safetensors).
+    #[serde(skip_serializing_if = "is_default")]
+    pub vectors: VectorConfig,
     /// The network's shape.
     pub network: NetworkConfig,
     /// How it learns.
     pub training: TrainingConfig,
     /// Random changes to the training clips.
     pub augment: AugmentConfig,
+    /// Random changes to training videos, where [augment] is enabled.
+    #[serde(skip_serializing_if = "is_default")]
+    pub augment_video: VideoAugmentConfig,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Which recordings, with which labels, in which parts.
@@ -39,6 +56,13 @@ pub struct DataConfig {
     pub directory: Option<PathBuf>,
     /// CSV file with one row a clip; the paths in it start from its own folder. Either this or `directory`.
     pub manifest: Option<PathBuf>,
+    /// What is taken from the files: audio, video or vectors; left out, what the first of them holds: pictures before
+    /// sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<InputKind>,
+    /// Frames a second of directories of pictures, over what their frames.json says (above 0 to 100000).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
     /// Manifest column with the clip's path.
     pub path_column: String,
     /// Manifest column with the clip's label.
@@ -63,6 +87,8 @@ impl Default for DataConfig {
         Self {
             directory: None,
             manifest: None,
+            stream: None,
+            fps: None,
             path_column: "path".into(),
             label_column: "label".into(),
             split_column: "split".into(),
@@ -208,6 +234,15 @@ impl TrainConfig {
         }
     }
 
+    /// What is taken in and how it becomes frames.
+    pub fn input(&self) -> InputConfig {
+        match self.data.stream.unwrap_or(InputKind::Audio) {
+            InputKind::Audio => InputConfig::Audio(self.features.clone()),
+            InputKind::Video => InputConfig::Video(self.video.clone()),
+            InputKind::Vectors => InputConfig::Vectors(self.vectors.clone()),
+        }
+    }
+
     /// The network as the task asks for it: a tagger gives every frame scores of its own.
     pub fn resolved_network(&self) -> NetworkConfig {
         match (self.task(), self.labels.exclusive) {
@@ -233,14 +268,17 @@ impl TrainConfig {
     }
 
     /// Each section's name and verdict.
-    pub(super) fn validations(&self) -> [(&'static str, Result<()>); 6] {
+    pub(super) fn validations(&self) -> [(&'static str, Result<()>); 9] {
         [
             ("data", self.data.validate()),
             ("labels", self.labels.validate()),
             ("features", self.features.validate()),
+            ("video", self.video.validate()),
+            ("vectors", self.vectors.validate()),
             ("network", self.network.validate()),
             ("training", self.training.validate()),
             ("augment", self.augment.validate()),
+            ("augment_video", self.augment_video.validate()),
         ]
     }
 }
@@ -254,6 +292,12 @@ fn check(ok: bool, name: &str, value: impl std::fmt::Display, range: &str) -> Re
 }
 
 impl DataConfig {
+    /// How the files are to be read.
+    pub fn media(&self) -> MediaOptions {
+        let video = VideoOptions { fps: self.fps, ..VideoOptions::default() };
+        MediaOptions { video, ..MediaOptions::default() }
+    }
+
     /// Checks ranges and contradictions; names the setting that is wrong.
     pub fn validate(&self) -> Result<()> {
         if self.directory.is_some() && self.manifest.is_some() {

@@ -78,9 +78,12 @@ impl TrainConfig {
             ("data", plain(&self.data)?),
             ("labels", plain(&self.labels)?),
             ("features", plain(&self.features)?),
+            ("video", plain(&self.video)?),
+            ("vectors", plain(&self.vectors)?),
             ("network", plain(&self.network)?),
             ("training", plain(&self.training)?),
             ("augment", plain(&self.augment)?),
+            ("augment_video", plain(&self.augment_video)?),
         ];
         for (name, values) in sections {
             if !text.is_empty() {

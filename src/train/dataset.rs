@@ -134,7 +134,7 @@ impl Dataset {
             )
             .with_path(directory)),
             (Some(directory), None) => {
-                let (clips, messages) = directory::scan(directory)?;
+                let (clips, messages) = directory::scan(directory, config.stream)?;
                 Self::number(clips, messages).map_err(|e| e.with_path(directory))
             }
             (None, Some(manifest)) => {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
 use crate::error::some_of;
 use crate::files::check_utf8;
+use crate::media::video::is_directory_of_images;
+use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
 /// Folders inside folders that are followed.
@@ -14,55 +16,14 @@ const MAX_DEPTH: usize = 16;
 /// Endings of files that lie beside recordings and hold no sound themselves. Everything else is taken for a
 /// recording: what a file holds is found by its content, later.
 const SIDECARS: &[&str] = &[
-    "bib",
-    "bmp",
-    "cfg",
-    "csv",
-    "db",
-    "doc",
-    "docx",
-    "eaf",
-    "gif",
-    "gz",
-    "htm",
-    "html",
-    "ini",
-    "ipynb",
-    "jpeg",
-    "jpg",
-    "json",
-    "jsonl",
-    "lab",
-    "log",
-    "md",
-    "npy",
-    "npz",
-    "partial",
-    "pdf",
-    "pkl",
-    "png",
-    "py",
-    "rst",
-    "rtf",
-    "safetensors",
-    "sh",
-    "srt",
-    "svg",
-    "tar",
-    "textgrid",
-    "toml",
-    "tsv",
-    "txt",
-    "url",
-    "vtt",
-    "webp",
-    "xls",
-    "xlsx",
-    "xml",
-    "yaml",
-    "yml",
-    "zip",
+    "bib", "cfg", "csv", "db", "doc", "docx", "eaf", "gz", "htm", "html", "ini", "ipynb", "json", "jsonl",
+    "lab", "log", "md", "npz", "partial", "pdf", "pkl", "py", "rst", "rtf", "sh", "srt", "svg", "tar",
+    "textgrid", "toml", "tsv", "txt", "url", "vtt", "xls", "xlsx", "xml", "yaml", "yml", "zip",
 ];
+
+/// Endings of pictures and of vectors: clips where there is nothing else or they are asked for, otherwise sidecars, too.
+const PICTURES: &[&str] = &["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+const VECTORS: &[&str] = &["npy", "safetensors"];
 
 /// What was passed over, to be told in one line each.
 #[derive(Default)]
@@ -77,11 +38,11 @@ struct Skipped {
 
 /// Finds the clips below `root`, sorted by path. Where the folders of `root` are named after parts (`train`,
 /// `test` and the like), the labels are one level further down.
-pub(super) fn scan(root: &Path) -> Result<(Vec<Clip>, Vec<String>)> {
+pub(super) fn scan(root: &Path, stream: Option<InputKind>) -> Result<(Vec<Clip>, Vec<String>)> {
     let mut skipped = Skipped::default();
     let folders = label_folders(root, &mut skipped)?;
     let mut messages = Vec::new();
-    let mut clips = Vec::new();
+    let mut clips = Found::default();
     if let Some(parts) = part_folders(&folders)? {
         let names: Vec<String> = folders.iter().map(|(name, _)| name.clone()).collect();
         messages.push(format!("the folders {} were taken for parts of the data", names.join(", ")));
@@ -95,6 +56,7 @@ pub(super) fn scan(root: &Path) -> Result<(Vec<Clip>, Vec<String>)> {
             scan_label(label, folder, None, &mut clips, &mut skipped)?;
         }
     }
+    let clips = clips.choose(stream, &mut skipped);
     if clips.is_empty() {
         let message = "holds no recordings in folders; a directory with one folder a label is due";
         return Err(Error::new(ErrorKind::Dataset, message).with_path(root));
@@ -104,10 +66,11 @@ pub(super) fn scan(root: &Path) -> Result<(Vec<Clip>, Vec<String>)> {
 }
 
 /// Finds all recordings below `root`, whose folders are no labels, sorted by path.
-pub(super) fn recordings(root: &Path) -> Result<(Vec<Clip>, Vec<String>)> {
+pub(super) fn recordings(root: &Path, stream: Option<InputKind>) -> Result<(Vec<Clip>, Vec<String>)> {
     let mut skipped = Skipped::default();
-    let mut clips = Vec::new();
+    let mut clips = Found::default();
     scan_label("", root, None, &mut clips, &mut skipped)?;
+    let clips = clips.choose(stream, &mut skipped);
     if clips.is_empty() {
         return Err(Error::new(ErrorKind::Dataset, "holds no recordings").with_path(root));
     }
@@ -152,7 +115,13 @@ fn part_folders(folders: &[(String, PathBuf)]) -> Result<Option<Vec<(Part, PathB
     for (_, folder) in &parts {
         let entries = sorted_entries(folder)?;
         if !entries.iter().any(|path| path.is_dir() && !is_hidden(path))
-            || entries.iter().any(|path| path.is_file() && !is_hidden(path) && !is_sidecar(path))
+            || entries.iter().any(|path| {
+                path.is_file()
+                    && !is_hidden(path)
+                    && !is_sidecar(path)
+                    && !has_ending(path, PICTURES)
+                    && !has_ending(path, VECTORS)
+            })
         {
             return Ok(None);
         }
@@ -165,10 +134,10 @@ fn scan_label(
     label: &str,
     folder: &Path,
     part: Option<Part>,
-    clips: &mut Vec<Clip>,
+    found: &mut Found,
     skipped: &mut Skipped,
 ) -> Result<()> {
-    let before = clips.len();
+    let before = found.len();
     let mut visited = HashSet::new();
     // Folders still to read, with their depth.
     let mut pending = vec![(folder.to_path_buf(), 0)];
@@ -181,29 +150,28 @@ fn scan_label(
         for path in sorted_entries(&folder)? {
             if is_hidden(&path) {
                 skipped.hidden += 1;
-            } else if path.is_dir() {
+            } else if path.is_dir() && !is_directory_of_images(&path) {
                 if depth == MAX_DEPTH {
                     let message = format!("folders are nested more than {MAX_DEPTH} deep; flatten them");
                     return Err(Error::new(ErrorKind::Limit, message).with_path(path));
                 }
                 pending.push((path, depth + 1));
-            } else if !path.is_file() {
+            } else if !path.is_file() && !path.is_dir() {
                 skipped.other.push(path);
             } else if is_sidecar(&path) {
                 skipped.sidecars.push(path);
             } else {
-                skipped.nested += usize::from(depth > 0);
-                if clips.len() == MAX_ITEMS {
+                skipped.nested += usize::from(depth > 0 && path.is_file());
+                if found.len() == MAX_ITEMS {
                     let message = format!("more than {MAX_ITEMS} recordings; train on fewer");
                     return Err(Error::new(ErrorKind::Limit, message));
                 }
                 check_utf8(&path)?;
-                clips.push(Clip { path, label: label.to_string(), part, group: None, line: None });
+                found.push(Clip { path, label: label.to_string(), part, group: None, line: None });
             }
         }
     }
-    clips[before..].sort_by(|a, b| a.path.cmp(&b.path));
-    if clips.len() == before {
+    if found.len() == before {
         skipped.empty_labels.push(label.to_string());
     }
     Ok(())
@@ -230,9 +198,53 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 fn is_sidecar(path: &Path) -> bool {
-    path.extension()
-        .and_then(|e| e.to_str())
-        .is_some_and(|e| SIDECARS.contains(&e.to_ascii_lowercase().as_str()))
+    has_ending(path, SIDECARS)
+}
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    path.is_file() && ending.is_some_and(|e| endings.contains(&e.to_ascii_lowercase().as_str()))
+}
+
+/// Clips by what their endings say.
+#[derive(Default)]
+struct Found {
+    /// Sound, videos, and directories of pictures.
+    recordings: Vec<Clip>,
+    /// Single pictures, and animations.
+    pictures: Vec<Clip>,
+    vectors: Vec<Clip>,
+}
+
+impl Found {
+    fn push(&mut self, clip: Clip) {
+        if has_ending(&clip.path, PICTURES) {
+            self.pictures.push(clip);
+        } else if has_ending(&clip.path, VECTORS) {
+            self.vectors.push(clip);
+        } else {
+            self.recordings.push(clip);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.recordings.len() + self.pictures.len() + self.vectors.len()
+    }
+
+    /// The clips, by their paths: recordings where there are any, otherwise vectors or pictures, or what is asked for.
+    fn choose(self, stream: Option<InputKind>, skipped: &mut Skipped) -> Vec<Clip> {
+        let kinds = match stream {
+            Some(InputKind::Audio | InputKind::Video) => vec![self.recordings, self.pictures, self.vectors],
+            Some(InputKind::Vectors) => vec![self.vectors, self.recordings, self.pictures],
+            None => vec![self.recordings, self.vectors, self.pictures],
+        };
+        let mut kinds = kinds.into_iter();
+        let mut chosen = kinds.find(|clips| !clips.is_empty()).unwrap_or_default();
+        skipped.sidecars.extend(kinds.flatten().map(|clip| clip.path));
+        skipped.sidecars.sort();
+        chosen.sort_by(|a, b| a.path.cmp(&b.path));
+        chosen
+    }
 }
 
 impl Skipped {

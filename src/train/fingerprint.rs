@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{Dataset, Part, Parts, Span, Truth};
+use crate::media::video;
 use crate::model::hex;
 use crate::{Error, Result};
 
@@ -93,17 +94,22 @@ fn find_twins(dataset: &Dataset, hashes: &[(Part, usize, String)]) -> Vec<String
     warnings
 }
 
+/// Of a directory of pictures, all of them one after the other.
 fn hash_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(|e| Error::io(&e, path))?;
+    let files = if path.is_dir() { video::pictures(path)? } else { vec![path.to_path_buf()] };
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
-    loop {
-        let n = file.read(&mut buffer).map_err(|e| Error::io(&e, path))?;
-        if n == 0 {
-            return Ok(hex(hasher.finalize().as_slice()));
+    for path in &files {
+        let mut file = File::open(path).map_err(|e| Error::io(&e, path))?;
+        loop {
+            let n = file.read(&mut buffer).map_err(|e| Error::io(&e, path))?;
+            if n == 0 {
+                break;
+            }
+            hasher.update(&buffer[..n]);
         }
-        hasher.update(&buffer[..n]);
     }
+    Ok(hex(hasher.finalize().as_slice()))
 }
 
 #[cfg(test)]

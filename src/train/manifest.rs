@@ -7,6 +7,7 @@ use super::DataConfig;
 use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
 use crate::error::{Position, some_of};
 use crate::files::{check_utf8, read_text};
+use crate::media::video::is_directory_of_images;
 use crate::table::{Table, column};
 use crate::{Error, ErrorKind, Result};
 
@@ -190,7 +191,8 @@ fn check_duplicates(clips: &[Clip]) -> Result<()> {
 }
 
 fn check_files(clips: &[Clip]) -> Result<()> {
-    let missing: Vec<&Clip> = clips.iter().filter(|c| !c.path.is_file()).collect();
+    let missing: Vec<&Clip> =
+        clips.iter().filter(|c| !c.path.is_file() && !is_directory_of_images(&c.path)).collect();
     let Some(first) = missing.first() else { return Ok(()) };
     let message = format!(
         "{} of {} files are not there; the first is {}: paths start from the manifest's folder",

@@ -4,7 +4,9 @@
 //! [`fingerprint`] names the data and looks for leaks, [`trainer`] learns.
 
 pub mod augment;
+mod augment_video;
 mod batching;
+mod clip;
 pub mod config;
 mod config_file;
 pub mod dataset;
@@ -27,6 +29,7 @@ use crate::evaluate::{Failure, Measured};
 use crate::model::Model;
 
 pub use augment::AugmentConfig;
+pub use augment_video::VideoAugmentConfig;
 pub use config::{DataConfig, LabelsConfig, TrainConfig, TrainingConfig, Unmarked};
 pub use dataset::{Dataset, Item, Part, Span, Truth};
 pub use split::Parts;

@@ -9,6 +9,8 @@ use crate::error::{Position, some_of};
 use crate::evaluate::Reference;
 use crate::event::Event;
 use crate::labels::{Annotation, TimedLabel, read_labels};
+use crate::media::{kind_of, video};
+use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
 /// Seconds by which labels that exclude each other may overlap: times in files are rounded.
@@ -31,7 +33,7 @@ impl Dataset {
             ));
         };
         let (clips, mut messages) = match (&data.directory, &data.manifest) {
-            (Some(directory), None) => directory::recordings(directory)?,
+            (Some(directory), None) => directory::recordings(directory, data.stream)?,
             (None, Some(manifest)) => manifest::read(manifest, data, false)?,
             _ => {
                 let message = "name the recordings that the labels belong to: a directory or a manifest";
@@ -39,7 +41,11 @@ impl Dataset {
             }
         };
         let paths: Vec<PathBuf> = clips.iter().map(|clip| clip.path.clone()).collect();
-        let read = read_labels(source, &paths, &labels.options())?;
+        let mut options = labels.options();
+        if options.frame_hop == 0.0 {
+            options.frame_hop = frame_of_video(&paths, data)?;
+        }
+        let read = read_labels(source, &paths, &options)?;
         messages.extend(read.messages);
         let mut kept = Vec::new();
         let mut unlabelled = Vec::new();
@@ -107,6 +113,18 @@ impl Dataset {
             .collect();
         Ok(Self { labels, has_background, items, messages })
     }
+}
+
+/// What a frame of the first recording lasts in seconds, if it is a video: that of labels that are given by frames. 0 for
+/// sound.
+fn frame_of_video(paths: &[PathBuf], data: &DataConfig) -> Result<f64> {
+    let Some(first) = paths.first() else { return Ok(0.0) };
+    let kind = data.stream.unwrap_or_else(|| kind_of(first));
+    if kind != InputKind::Video {
+        return Ok(0.0);
+    }
+    let rate = video::frame_rate(first, &data.media().video)?;
+    Ok(rate.map_or(0.0, |rate| 1.0 / rate))
 }
 
 impl Item {

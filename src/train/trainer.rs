@@ -11,6 +11,7 @@ use candle_nn::ops::log_softmax;
 use rayon::prelude::*;
 
 use super::batching::{self, Example, Target};
+use super::clip::{Clip, ClipMaker, Frames, Loaded, bytes_per_frame, resolve};
 use super::fingerprint::fingerprint;
 use super::optimizer::Optimizer;
 use super::random::{Use, stream};
@@ -19,23 +20,20 @@ use super::targets::{Targeter, TimeMap};
 use super::{Dataset, Event, Item, Outcome, StopReason, TrainConfig, Truth};
 use crate::decide::{Decisions, Exclusive, Onsets, Rule, Thresholds};
 use crate::evaluate::{DEFAULT_COLLAR, Failure, Measured, evaluate_files, evaluate_recordings};
-use crate::features::{Extractor, Features, Normalization, Normalize, Statistics};
-use crate::media::{AudioOptions, load_audio};
-use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task, check_label};
+use crate::features::{InputConfig, Normalization, Normalize, Statistics};
+use crate::media::MediaOptions;
+use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task, check_label, frame_shape};
 use crate::nn::{Network, OutputKind, Weights};
 use crate::pipeline::{Classifier, Tagger};
-use crate::signal::Signal;
 use crate::{Error, ErrorKind, Result, TOOL};
 
-/// Most samples that are held in memory at once, all clips together: 8 GiB.
-const MAX_SAMPLES_IN_MEMORY: usize = 2 << 30;
+/// Most samples, or as much in pictures or vectors, that are held in memory at once, all clips together: 8 GiB.
+const MAX_NUMBERS_IN_MEMORY: usize = 2 << 30;
 /// Files that are read between two looks at the limit and two reports of progress.
 const FILES_AT_ONCE: usize = 64;
 
 /// Memory that one shard of a batch may take in training, in bytes; a longer clip goes alone.
 const SHARD_BYTES: usize = 512 << 20;
-/// Memory that one clip may take in training, in bytes.
-const MAX_CLIP_BYTES: usize = 4 << 30;
 
 /// Trains the model that `config` describes and names it `name`.
 ///
@@ -57,22 +55,29 @@ pub fn train(
     check_label(name)?;
     let mut config = config.clone();
     config.network = config.resolved_network();
-    let config = &config;
-    let dataset = match config.task() {
+    let mut dataset = match config.task() {
         Task::Classify => Dataset::load(&config.data)?,
         Task::Tag => Dataset::load_timed(&config.data, &config.labels)?,
     };
+    dataset.messages.extend(resolve(&mut config, &dataset)?);
+    let config = &config;
     let mut parts = split(&dataset, &config.data, config.training.seed)?;
     for message in dataset.messages.iter().chain(&parts.messages) {
         on_event(Event::Message(message.clone()));
     }
-    for warning in config.features.warnings().into_iter().chain(config.augment.skipped_for(&config.features))
-    {
-        on_event(Event::Warning(warning));
-    }
+    let input = config.input();
+    let skipped = match &input {
+        InputConfig::Audio(features) => config.augment.skipped_for(features),
+        InputConfig::Vectors(_) if config.augment.enabled => Some("vectors are not augmented".to_string()),
+        _ => None,
+    };
+    input.warnings().into_iter().chain(skipped).for_each(|warning| on_event(Event::Warning(warning)));
 
-    let training = load_part(&dataset, &mut parts.train, "training", config, on_event, stop)?;
-    let validation = load_part(&dataset, &mut parts.validation, "validation", config, on_event, stop)?;
+    let maker = ClipMaker::new(config)?;
+    let (training, seconds) =
+        load_part(&dataset, &mut parts.train, "training", &maker, config, on_event, stop)?;
+    let (validation, more) =
+        load_part(&dataset, &mut parts.validation, "validation", &maker, config, on_event, stop)?;
     if let Some(label) = dataset.unheard_label(parts.train.iter().copied()) {
         let message =
             format!("no clip of label `{label}` in the training part could be read; the warnings say why");
@@ -80,12 +85,9 @@ pub fn train(
     }
     let fingerprint = fingerprint(&dataset, &parts)?;
     fingerprint.warnings.into_iter().for_each(|warning| on_event(Event::Warning(warning)));
-    on_event(Event::Loaded {
-        clips: parts.train.len() + parts.validation.len(),
-        seconds: training.iter().chain(&validation).map(|clip| clip.signal.duration()).sum(),
-    });
+    on_event(Event::Loaded { clips: parts.train.len() + parts.validation.len(), seconds: seconds + more });
 
-    let learner = Learner::new(config, &dataset, &training)?;
+    let learner = Learner::new(config, &dataset, maker, &training)?;
     let learned = learner.learn(&training, &learner.examples(&validation)?, on_event, stop, start)?;
 
     let mut header = ModelHeader {
@@ -93,7 +95,7 @@ pub fn train(
         name: name.to_string(),
         task: config.task(),
         labels: dataset.labels.clone(),
-        features: config.features.clone(),
+        input,
         network: config.network.clone(),
         decisions: usual_decisions(config, &dataset),
         provenance: Provenance {
@@ -117,7 +119,7 @@ pub fn train(
         }
         on_event(Event::Message(format!("evaluating on the {part} part: {} clips", indices.len())));
         // What has been learned is not thrown away over files that cannot be read.
-        evaluate_items(&model, &dataset, indices)
+        evaluate_items(&model, &dataset, indices, &config.data.media())
             .map_err(|error| on_event(Event::Warning(format!("the {part} part was not evaluated: {error}"))))
             .ok()
     };
@@ -140,19 +142,23 @@ pub fn train(
     })
 }
 
-fn evaluate_items(model: &Model, dataset: &Dataset, indices: &[usize]) -> Result<Measured> {
+fn evaluate_items(
+    model: &Model,
+    dataset: &Dataset,
+    indices: &[usize],
+    options: &MediaOptions,
+) -> Result<Measured> {
     let items: Vec<&Item> = indices.iter().map(|&i| &dataset.items[i]).collect();
-    let options = AudioOptions::default();
     match model.header().task {
         Task::Classify => {
             let clips: Vec<_> = items.iter().map(|item| (&*item.path, item.labels()[0])).collect();
             let classifier = Classifier::new(model.clone())?;
-            evaluate_files(&classifier, &clips, &options, &|_| {}).map(Measured::Clips)
+            evaluate_files(&classifier, &clips, options, &|_| {}).map(Measured::Clips)
         }
         Task::Tag => {
             let recordings = items.iter().map(|item| item.reference(&dataset.labels)).collect::<Vec<_>>();
             let tagger = Tagger::new(model.clone())?;
-            evaluate_recordings(&tagger, &recordings, &options, DEFAULT_COLLAR, &|_| {})
+            evaluate_recordings(&tagger, &recordings, options, DEFAULT_COLLAR, &|_| {})
                 .map(|evaluation| Measured::Frames(Box::new(evaluation)))
         }
     }
@@ -183,17 +189,6 @@ fn usual_decisions(config: &TrainConfig, dataset: &Dataset) -> Option<Decisions>
     Some(Decisions { temperature: 1.0, rule, tuned: None })
 }
 
-/// A labelled clip in memory: a recording, or a piece of one.
-struct Clip {
-    signal: Signal,
-    /// Its place in the data set.
-    index: usize,
-    /// Where it begins in its recording, in samples.
-    start: usize,
-    /// Names its random numbers.
-    id: usize,
-}
-
 /// What the loop ends with.
 struct Learned {
     weights: Weights,
@@ -202,36 +197,38 @@ struct Learned {
     stop_reason: StopReason,
 }
 
-/// Reads the clips of a part. One that cannot be read is left out of `indices`, with a warning: a bad file does
-/// not cost the night.
+/// Reads the clips of a part, and says how long they are together, in seconds. One that cannot be read is left out of
+/// `indices`, with a warning: a bad file does not cost the night.
 fn load_part(
     dataset: &Dataset,
     indices: &mut Vec<usize>,
     part: &str,
+    maker: &ClipMaker,
     config: &TrainConfig,
     on_event: &mut dyn FnMut(Event),
     stop: &AtomicBool,
-) -> Result<Vec<Clip>> {
+) -> Result<(Vec<Clip>, f64)> {
     let total = indices.len();
     let mut clips: Vec<Clip> = Vec::with_capacity(total);
     let mut read = Vec::with_capacity(total);
-    let (mut samples, mut done) = (0, 0);
+    let (mut numbers, mut seconds, mut done) = (0, 0.0, 0);
     for chunk in indices.chunks(FILES_AT_ONCE) {
         let loaded: Vec<_> =
-            chunk.par_iter().map(|&index| (index, load_clip(&dataset.items[index], config))).collect();
+            chunk.par_iter().map(|&index| (index, maker.load(&dataset.items[index]))).collect();
         for (index, result) in loaded {
             match result {
-                Ok((signal, warnings)) => {
-                    samples += signal.samples.len();
+                Ok(Loaded { material, duration, warnings }) => {
+                    numbers += material.size();
+                    seconds += duration;
                     let path = dataset.items[index].path.display();
                     warnings
                         .into_iter()
                         .for_each(|warning| on_event(Event::Warning(format!("{path}: {warning}"))));
-                    dataset.items[index].check_spans(signal.duration())?;
+                    dataset.items[index].check_spans(duration)?;
                     read.push(index);
                     match config.task() {
-                        Task::Classify => clips.push(Clip { signal, index, start: 0, id: index }),
-                        Task::Tag => cut(signal, index, config.labels.window, &mut clips),
+                        Task::Classify => clips.push(Clip { material, index, start: 0, id: index }),
+                        Task::Tag => maker.cut(&material, index, &mut clips),
                     }
                 }
                 Err(error) => {
@@ -239,10 +236,11 @@ fn load_part(
                 }
             }
         }
-        if samples > MAX_SAMPLES_IN_MEMORY {
+        if numbers > MAX_NUMBERS_IN_MEMORY {
             let message = format!(
-                "the {part} clips are longer than {MAX_SAMPLES_IN_MEMORY} samples together; use fewer clips, or a \
-                 lower sample_rate"
+                "the {part} clips take more than {} GB of memory together; use fewer clips, a lower sample_rate or \
+                 frame_rate, or smaller pictures",
+                (4 * MAX_NUMBERS_IN_MEMORY) >> 30
             );
             return Err(Error::new(ErrorKind::Limit, message));
         }
@@ -257,54 +255,7 @@ fn load_part(
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     *indices = read;
-    Ok(clips)
-}
-
-/// Pieces of about `window` seconds; a rest of less than half of that stays with the piece before.
-fn cut(signal: Signal, index: usize, window: f64, clips: &mut Vec<Clip>) {
-    let (rate, total) = (signal.sample_rate, signal.samples.len());
-    let length = (window * f64::from(rate)).round() as usize;
-    let pieces = (total + length / 2).checked_div(length).unwrap_or(1).max(1);
-    for piece in 0..pieces {
-        let start = piece * length;
-        let end = if piece + 1 == pieces { total } else { start + length };
-        let samples = signal.samples[start..end].to_vec();
-        clips.push(Clip { signal: Signal { samples, sample_rate: rate }, index, start, id: clips.len() });
-    }
-}
-
-fn load_clip(item: &Item, config: &TrainConfig) -> Result<(Signal, Vec<String>)> {
-    let options = AudioOptions { sample_rate: Some(config.features.sample_rate), ..AudioOptions::default() };
-    let audio = load_audio(&item.path, &options)?;
-    let augment = &config.augment;
-    let mut samples = audio.signal.samples.len();
-    if config.task() == Task::Tag && config.labels.window > 0.0 {
-        // The longest piece is longer by half.
-        let rate = f64::from(audio.signal.sample_rate);
-        samples = samples.min((1.5 * config.labels.window * rate).ceil() as usize);
-    }
-    let (shortest, longest) = augment.length_range(samples, audio.signal.sample_rate);
-    if config.features.num_frames(shortest) == 0 {
-        let message =
-            format!("is too short for one frame: {samples} samples; leave it out, or set center = true");
-        return Err(Error::new(ErrorKind::Empty, message).with_path(&item.path));
-    }
-    let frames = (config.features.num_frames(longest) as f32 * augment.longest_stretch()).ceil() as usize;
-    let most = MAX_CLIP_BYTES / bytes_per_frame(config);
-    if frames > most {
-        let message = format!(
-            "is too long to be learned from in one piece: {:.0} s, where {:.0} s fit into memory; {}",
-            samples as f64 / f64::from(audio.signal.sample_rate),
-            samples as f64 / f64::from(audio.signal.sample_rate) * most as f64 / frames as f64,
-            if config.task() == Task::Tag { "set a shorter window" } else { "cut it into parts" }
-        );
-        return Err(Error::new(ErrorKind::Limit, message).with_path(&item.path));
-    }
-    Ok((audio.signal, audio.warnings))
-}
-
-fn bytes_per_frame(config: &TrainConfig) -> usize {
-    config.network.training_bytes_per_frame(config.features.num_features())
+    Ok((clips, seconds))
 }
 
 /// Where the data lies on this machine is nobody's business, and the same training gives the same model anywhere.
@@ -333,23 +284,31 @@ struct Learner<'a> {
     config: &'a TrainConfig,
     dataset: &'a Dataset,
     targeter: Targeter,
-    extractor: Extractor,
+    maker: ClipMaker<'a>,
+    input: InputConfig,
     normalization: Option<Normalization>,
     vars: BTreeMap<String, Var>,
     network: Network,
 }
 
 impl<'a> Learner<'a> {
-    fn new(config: &'a TrainConfig, dataset: &'a Dataset, training: &[Clip]) -> Result<Self> {
-        let extractor = Extractor::new(&config.features)?;
-        let (dim, classes) = (config.features.num_features(), dataset.labels.len());
+    fn new(
+        config: &'a TrainConfig,
+        dataset: &'a Dataset,
+        maker: ClipMaker<'a>,
+        training: &[Clip],
+    ) -> Result<Self> {
+        let (input, classes) = (config.input(), dataset.labels.len());
+        let shape = frame_shape(&input);
         let targeter = Targeter::new(&config.labels, classes, dataset.has_background);
-        let vars = Network::init(&config.network, dim, classes, config.training.seed)?;
+        let vars = Network::init(&config.network, shape, classes, config.training.seed)?;
         // They share their storage with `vars`: as those learn, so does the network.
         let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        let network = Network::new(&config.network, dim, classes, &weights)?;
-        let mut learner = Self { config, dataset, targeter, extractor, normalization: None, vars, network };
-        if config.features.normalize == Normalize::Training {
+        let network = Network::new(&config.network, shape, classes, &weights)?;
+        let normalize = input.normalize();
+        let mut learner =
+            Self { config, dataset, targeter, maker, input, normalization: None, vars, network };
+        if normalize == Normalize::Training {
             learner.normalization = Some(learner.statistics(training)?);
         }
         Ok(learner)
@@ -359,39 +318,32 @@ impl<'a> Learner<'a> {
     fn statistics(&self, clips: &[Clip]) -> Result<Normalization> {
         let each: Vec<Statistics> = clips
             .par_iter()
-            .map_init(
-                || self.extractor.clone(),
-                |extractor, clip| Ok(Statistics::of(&extractor.extract(&clip.signal.samples)?)),
-            )
+            .map(|clip| Ok(Statistics::of(&self.maker.features(&clip.material)?)))
             .collect::<Result<_>>()?;
         let mut all = Statistics::default();
         each.iter().for_each(|statistics| all.merge(statistics));
-        all.finish()
-    }
-
-    fn extract(&self, samples: &[f32]) -> Result<Features> {
-        self.extractor.clone().extract(samples)
+        Ok(self.input.pooled(all.finish()?))
     }
 
     /// Clips as they are, analysed and normalised.
     fn examples(&self, clips: &[Clip]) -> Result<Vec<Example>> {
         let unchanged = |clip: &Clip| {
-            let features = self.extract(&clip.signal.samples)?;
-            self.example(features, clip, 1.0, 0.0)
+            let features = self.maker.features(&clip.material)?;
+            self.example(Frames { features, stretch: 1.0, delay: 0.0 }, clip)
         };
         clips.par_iter().map(unchanged).collect()
     }
 
-    /// `features` of a clip whose times were multiplied by `stretch` and moved by `delay` samples, in this order.
-    fn example(&self, mut features: Features, clip: &Clip, stretch: f64, delay: f64) -> Result<Example> {
-        self.config.features.normalize.apply(self.normalization.as_ref(), &mut features);
+    fn example(&self, frames: Frames, clip: &Clip) -> Result<Example> {
+        let Frames { mut features, stretch, delay } = frames;
+        self.input.normalize().apply(self.normalization.as_ref(), &mut features);
         let target = match &self.dataset.items[clip.index].truth {
             Truth::Label(label) => Target::Clip(*label),
             Truth::Spans(spans) => {
-                let hop = self.config.features.hop_length as f64;
+                let clock = self.input.clock();
                 let map = TimeMap {
-                    frames_per_second: f64::from(clip.signal.sample_rate) * stretch / hop,
-                    shift: (delay - clip.start as f64 * stretch) / hop,
+                    frames_per_second: f64::from(clock.sample_rate) * stretch / clock.hop_length as f64,
+                    shift: (delay - clip.start as f64 * stretch) / self.maker.hop(),
                 };
                 Target::Frames(self.targeter.targets(spans, features.frames, map))
             }
@@ -401,15 +353,9 @@ impl<'a> Learner<'a> {
 
     /// A training clip, changed as it is in `epoch`.
     fn augmented(&self, clip: &Clip, epoch: usize) -> Result<Example> {
-        let augment = &self.config.augment;
         let purpose = Use::Augment { epoch: epoch as u32, clip: clip.id as u32 };
         let mut rng = stream(self.config.training.seed, purpose);
-        let changed = augment.signal(&clip.signal.samples, clip.signal.sample_rate, &mut rng)?;
-        let extracted = self.extract(&changed.samples)?;
-        let frames = extracted.frames as f64;
-        let features = augment.features(extracted, &self.config.features, &mut rng);
-        let stretch = features.frames as f64 / frames;
-        self.example(features, clip, stretch / changed.speed, changed.silence as f64 * stretch)
+        self.example(self.maker.augmented(&clip.material, &mut rng)?, clip)
     }
 
     /// All epochs, or as many as patience and the person allow.
@@ -570,8 +516,7 @@ impl<'a> Learner<'a> {
         // Weights that are no variables: nothing is kept for a way back.
         let weights = self.vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
         let classes = self.dataset.labels.len();
-        let network =
-            Network::new(&self.config.network, self.config.features.num_features(), classes, &weights)?;
+        let network = Network::new(&self.config.network, frame_shape(&self.input), classes, &weights)?;
         let order = batching::by_length(validation);
         let frames = order.iter().map(|&i| validation[i].features.frames);
         let shards: Vec<(f64, f64)> = batching::shards(frames, SHARD_BYTES / bytes_per_frame(self.config))

@@ -9,6 +9,8 @@ mod schema;
 mod tag;
 mod tag_training;
 mod train;
+mod vectors;
+mod video;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use percept::decide::{Decisions, Exclusive, Rule};
-use percept::features::{FeatureConfig, Normalize};
+use percept::features::{FeatureConfig, InputConfig, Normalize};
 use percept::model::{Model, ModelHeader, Precision, Provenance, Task};
 use percept::nn::{Network, NetworkConfig, Pooling};
 use serde_json::Value;
@@ -137,7 +139,7 @@ fn tiny(task: Task, bidirectional: bool) -> Model {
         name: "tiny".into(),
         task,
         labels,
-        features,
+        input: InputConfig::Audio(features),
         network,
         decisions,
         provenance: Provenance::default(),

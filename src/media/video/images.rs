@@ -17,7 +17,9 @@ use crate::signal::VideoFrame;
 use crate::time::TimeBase;
 use crate::{Error, ErrorKind, Result};
 
-const USUAL_FPS: f64 = 25.0;
+/// The container's name of a directory of pictures.
+pub(super) const IMAGES: &str = "images";
+pub const USUAL_FPS: f64 = 25.0;
 /// What may stand beside the pictures.
 const FRAMES_JSON: &str = "frames.json";
 
@@ -73,7 +75,8 @@ impl Images {
         codecs.sort_unstable();
         codecs.dedup();
         let codec = if let [codec] = codecs[..] { codec } else { "mixed" };
-        let info = VideoInfo { container: "images".into(), codec: codec.into(), time_base: TimeBase::of_rate(fps) };
+        let info =
+            VideoInfo { container: IMAGES.into(), codec: codec.into(), time_base: TimeBase::of_rate(fps) };
         Ok((Self { files, next: 0, ahead: VecDeque::new(), name: None }, info))
     }
 
@@ -168,7 +171,7 @@ fn has_end(jpeg: &[u8]) -> bool {
 }
 
 /// Files with the endings of pictures, in natural order.
-fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(&e, folder))? {
         let path = entry.map_err(|e| Error::io(&e, folder))?.path();

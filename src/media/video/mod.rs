@@ -1,12 +1,14 @@
 //! Pictures in motion: one way to read them frame by frame, whatever they come from.
 
 mod animation;
+mod facts;
 mod ffmpeg;
 #[cfg(feature = "h264")]
 mod h264;
 mod images;
 #[cfg(feature = "h264")]
 mod mp4;
+mod sample;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -21,6 +23,10 @@ use crate::time::TimeBase;
 use crate::{Error, ErrorKind, Result};
 use animation::Animation;
 use images::Images;
+
+pub use facts::{SeenFrame, Video, frame_rate};
+pub(crate) use images::{USUAL_FPS, pictures};
+pub use sample::Sampler;
 
 /// How a video is to be read.
 #[derive(Debug, Clone, Default, PartialEq)]

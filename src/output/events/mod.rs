@@ -18,9 +18,9 @@ use crate::time::FrameClock;
 #[derive(Debug, Clone, Copy)]
 pub struct EventFile<'a> {
     pub path: &'a Path,
-    /// Length of the recording in seconds.
+    /// The end of the recording in seconds.
     pub duration: f64,
-    /// Its own, in Hz.
+    /// Its own, in Hz; 0 where it is no sound.
     pub sample_rate: u32,
     /// What may be found, in the model's order.
     pub labels: &'a [String],
@@ -94,6 +94,7 @@ mod tests {
             peak: 0.9,
             frame_start: start,
             frame_end: end,
+            video: None,
         }
     }
 

@@ -5,7 +5,16 @@ use super::*;
 use crate::signal::VideoFrame;
 
 pub(super) fn event(label: &str, onset: f64, offset: f64, score: f32) -> ScoredEvent {
-    ScoredEvent { label: label.into(), onset, offset, score, peak: score, frame_start: 0, frame_end: 0 }
+    ScoredEvent {
+        label: label.into(),
+        onset,
+        offset,
+        score,
+        peak: score,
+        frame_start: 0,
+        frame_end: 0,
+        video: None,
+    }
 }
 
 fn spectrogram() -> Spectrogram {

@@ -1,0 +1,41 @@
+//! The flags that say what is taken from files.
+
+use std::num::NonZeroUsize;
+
+use crate::media::video::VideoOptions;
+use crate::media::{AudioOptions, MediaOptions};
+use crate::signal::InputKind;
+
+/// What is taken from the files.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What is taken from the files")]
+pub struct MediaArgs {
+    /// Sound or pictures of files with both, where no model says it [default: pictures]
+    #[arg(long, value_name = "STREAM", value_enum)]
+    pub stream: Option<InputKind>,
+
+    /// Take this channel, counted from 1, instead of the mean of all
+    #[arg(long, value_name = "N")]
+    channel: Option<NonZeroUsize>,
+
+    /// Take this audio track, counted from 1, instead of the file's default
+    #[arg(long, value_name = "N")]
+    audio_track: Option<NonZeroUsize>,
+
+    /// Frames a second of a directory of pictures [default: what its frames.json says, otherwise 25]
+    #[arg(long, value_name = "FPS")]
+    fps: Option<f64>,
+}
+
+impl MediaArgs {
+    pub fn options(&self) -> MediaOptions {
+        MediaOptions {
+            audio: AudioOptions {
+                channel: self.channel.map(|n| n.get() - 1),
+                audio_track: self.audio_track.map(|n| n.get() - 1),
+                ..AudioOptions::default()
+            },
+            video: VideoOptions { fps: self.fps, ..VideoOptions::default() },
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Labelled clips in memory, and the frames that the network learns from.
+
+use rand_chacha::ChaCha8Rng;
+
+use super::dataset::Item;
+use super::{Dataset, TrainConfig};
+use crate::features::video::Picture;
+use crate::features::{Features, InputConfig};
+use crate::media::{AudioOptions, MediaOptions, kind_of, load_audio, vectors, video};
+use crate::model::{Task, frame_shape};
+use crate::pipeline::{Source, look_at, read_vector_file};
+use crate::signal::{InputKind, Signal};
+use crate::{Error, ErrorKind, Result};
+
+/// Memory that one clip may take in training, in bytes.
+const MAX_CLIP_BYTES: usize = 4 << 30;
+
+/// A labelled clip in memory: a recording, or a piece of one.
+pub(super) struct Clip {
+    pub material: Material,
+    /// Its place in the data set.
+    pub index: usize,
+    /// Where it begins in its recording, in samples of sound or in frames.
+    pub start: usize,
+    /// Names its random numbers.
+    pub id: usize,
+}
+
+/// What a clip is made of.
+#[derive(Clone)]
+pub(super) enum Material {
+    Sound(Signal),
+    /// As the model looks at them, at its frame rate.
+    Pictures(Vec<Picture>),
+    /// `[T, D]`
+    Vectors(Features),
+}
+
+impl Material {
+    /// Samples of sound, or frames.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Sound(signal) => signal.samples.len(),
+            Self::Pictures(pictures) => pictures.len(),
+            Self::Vectors(vectors) => vectors.frames,
+        }
+    }
+
+    /// What it takes in memory, in numbers of four bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Sound(signal) => signal.samples.len(),
+            Self::Pictures(pictures) => pictures.iter().map(|p| p.pixels.len() / 4).sum(),
+            Self::Vectors(vectors) => vectors.data.len(),
+        }
+    }
+
+    fn part(&self, start: usize, end: usize) -> Self {
+        match self {
+            Self::Sound(Signal { samples, sample_rate }) => {
+                Self::Sound(Signal { samples: samples[start..end].to_vec(), sample_rate: *sample_rate })
+            }
+            Self::Pictures(pictures) => Self::Pictures(pictures[start..end].to_vec()),
+            Self::Vectors(Features { data, dim, .. }) => Self::Vectors(Features {
+                data: data[start * dim..end * dim].to_vec(),
+                frames: end - start,
+                dim: *dim,
+            }),
+        }
+    }
+}
+
+/// A file in memory.
+pub(super) struct Loaded {
+    pub material: Material,
+    /// In seconds.
+    pub duration: f64,
+    pub warnings: Vec<String>,
+}
+
+/// Frames of a clip that may have been changed, and where its times have gone: they were multiplied by `stretch`, then
+/// moved by `delay` (in samples, or in frames).
+pub(super) struct Frames {
+    pub features: Features,
+    pub stretch: f64,
+    pub delay: f64,
+}
+
+/// Reads clips and makes frames of them.
+pub(super) struct ClipMaker<'a> {
+    config: &'a TrainConfig,
+    input: InputConfig,
+    source: Source,
+}
+
+impl<'a> ClipMaker<'a> {
+    /// For a configuration that leaves nothing open.
+    pub fn new(config: &'a TrainConfig) -> Result<Self> {
+        let input = config.input();
+        let source = Source::new(&input)?;
+        Ok(Self { config, input, source })
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// With its path: those of the file; [`ErrorKind::Empty`] and [`ErrorKind::Limit`] where it is too short or too long to
+    /// be learned from.
+    pub fn load(&self, item: &Item) -> Result<Loaded> {
+        let load = || {
+            let loaded = self.read(item)?;
+            self.check(&loaded)?;
+            Ok(loaded)
+        };
+        load().map_err(|error: Error| error.with_path(&item.path))
+    }
+
+    fn read(&self, item: &Item) -> Result<Loaded> {
+        let MediaOptions { video: options, .. } = self.config.data.media();
+        match &self.source {
+            Source::Audio(extractor) => {
+                let sample_rate = Some(extractor.config().sample_rate);
+                let audio = load_audio(&item.path, &AudioOptions { sample_rate, ..AudioOptions::default() })?;
+                let duration = audio.signal.duration();
+                Ok(Loaded { material: Material::Sound(audio.signal), duration, warnings: audio.warnings })
+            }
+            Source::Video(extractor) => {
+                let mut pictures = Vec::new();
+                let mut take = |part: Vec<Picture>| {
+                    pictures.extend(part);
+                    Ok(())
+                };
+                let video = look_at(&item.path, &options, extractor, &mut |_, _| {}, &mut take)?;
+                let duration = video.duration();
+                Ok(Loaded { material: Material::Pictures(pictures), duration, warnings: video.warnings })
+            }
+            Source::Vectors(config) => {
+                let (file, data) = read_vector_file(&item.path, config)?;
+                let vectors = Features { data, frames: file.frames, dim: config.size };
+                let duration = file.duration;
+                Ok(Loaded { material: Material::Vectors(vectors), duration, warnings: file.warnings })
+            }
+        }
+    }
+
+    fn check(&self, loaded: &Loaded) -> Result<()> {
+        let mut length = loaded.material.len();
+        if self.config.task() == Task::Tag && self.config.labels.window > 0.0 {
+            // The longest piece is longer by half.
+            let window = self.window();
+            length = length.min(window + window.div_ceil(2));
+        }
+        let frames = match &self.input {
+            InputConfig::Audio(features) => {
+                let augment = &self.config.augment;
+                let (shortest, longest) = augment.length_range(length, features.sample_rate);
+                if features.num_frames(shortest) == 0 {
+                    let message = format!(
+                        "is too short for one frame: {length} samples; leave it out, or set center = true"
+                    );
+                    return Err(Error::new(ErrorKind::Empty, message));
+                }
+                (features.num_frames(longest) as f32 * augment.longest_stretch()).ceil() as usize
+            }
+            InputConfig::Video(_) if self.config.augment.enabled => self.config.augment_video.longest(length),
+            InputConfig::Video(_) | InputConfig::Vectors(_) => length,
+        };
+        let most = MAX_CLIP_BYTES / bytes_per_frame(self.config);
+        if frames > most {
+            let seconds = loaded.duration * length as f64 / loaded.material.len() as f64;
+            let message = format!(
+                "is too long to be learned from in one piece: {seconds:.0} s, where {:.0} s fit into memory; {}",
+                seconds * most as f64 / frames as f64,
+                if self.config.task() == Task::Tag { "set a shorter window" } else { "cut it into parts" }
+            );
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        Ok(())
+    }
+
+    /// Pieces of about `window` seconds; a rest of less than half of that stays with the piece before.
+    pub fn cut(&self, material: &Material, index: usize, clips: &mut Vec<Clip>) {
+        let (total, length) = (material.len(), self.window());
+        let pieces = (total + length / 2).checked_div(length).unwrap_or(1).max(1);
+        for piece in 0..pieces {
+            let start = piece * length;
+            let end = if piece + 1 == pieces { total } else { start + length };
+            clips.push(Clip { material: material.part(start, end), index, start, id: clips.len() });
+        }
+    }
+
+    /// A piece of a recording, in samples or frames; 0 for the whole.
+    fn window(&self) -> usize {
+        let window = self.config.labels.window;
+        match &self.input {
+            InputConfig::Audio(features) => (window * f64::from(features.sample_rate)).round() as usize,
+            other if window > 0.0 => other.clock().frames(window).max(1),
+            _ => 0,
+        }
+    }
+
+    /// Samples, or frames, from one frame to the next.
+    pub fn hop(&self) -> f64 {
+        match &self.input {
+            InputConfig::Audio(features) => features.hop_length as f64,
+            InputConfig::Video(_) | InputConfig::Vectors(_) => 1.0,
+        }
+    }
+
+    /// Frames as they are, not normalised.
+    pub fn features(&self, material: &Material) -> Result<Features> {
+        match (&self.source, material) {
+            (Source::Audio(extractor), Material::Sound(signal)) => {
+                (**extractor).clone().extract(&signal.samples)
+            }
+            (Source::Video(extractor), Material::Pictures(pictures)) => Ok(extractor.extract(pictures)),
+            (_, Material::Vectors(vectors)) => Ok(vectors.clone()),
+            _ => Err(Error::new(ErrorKind::Internal, "a clip is of another kind than the model")),
+        }
+    }
+
+    /// Frames of a clip, changed at random.
+    pub fn augmented(&self, material: &Material, rng: &mut ChaCha8Rng) -> Result<Frames> {
+        match material {
+            Material::Sound(signal) => {
+                let augment = &self.config.augment;
+                let changed = augment.signal(&signal.samples, signal.sample_rate, rng)?;
+                let sample_rate = signal.sample_rate;
+                let extracted =
+                    self.features(&Material::Sound(Signal { samples: changed.samples, sample_rate }))?;
+                let frames = extracted.frames as f64;
+                let features = augment.features(extracted, &self.config.features, rng);
+                let stretch = features.frames as f64 / frames;
+                Ok(Frames {
+                    features,
+                    stretch: stretch / changed.speed,
+                    delay: changed.silence as f64 * stretch,
+                })
+            }
+            Material::Pictures(pictures) => {
+                let changed = self.config.augment_video.pictures(pictures, rng);
+                Ok(Frames {
+                    features: self.features(&Material::Pictures(changed.pictures))?,
+                    stretch: changed.stretch,
+                    delay: -(changed.cropped as f64) * changed.stretch,
+                })
+            }
+            Material::Vectors(vectors) => Ok(Frames { features: vectors.clone(), stretch: 1.0, delay: 0.0 }),
+        }
+    }
+}
+
+/// Memory that training takes for a frame.
+pub(super) fn bytes_per_frame(config: &TrainConfig) -> usize {
+    config.network.training_bytes_per_frame(frame_shape(&config.input()))
+}
+
+/// Fills in what the configuration leaves to the data: what is taken from the files, a video's frame rate, the size of
+/// vectors. The first file of the data set tells; what was found is said.
+pub(super) fn resolve(config: &mut TrainConfig, dataset: &Dataset) -> Result<Vec<String>> {
+    let Some(first) = dataset.items.first() else { return Ok(Vec::new()) };
+    let kind = *config.data.stream.get_or_insert_with(|| kind_of(&first.path));
+    let mut said = Vec::new();
+    match kind {
+        // Left out, as it always was.
+        InputKind::Audio => config.data.stream = None,
+        InputKind::Video if config.video.frame_rate == 0.0 => {
+            let rate = video::frame_rate(&first.path, &config.data.media().video)?;
+            config.video.frame_rate = rate.unwrap_or(video::USUAL_FPS);
+            said.push(format!(
+                "videos are looked at {} times a second, as the first one is",
+                config.video.frame_rate
+            ));
+        }
+        InputKind::Vectors if config.vectors.size == 0 => {
+            config.vectors.size = vectors::read_vectors(&first.path)?.dim;
+        }
+        InputKind::Video | InputKind::Vectors => {}
+    }
+    Ok(said)
+}
