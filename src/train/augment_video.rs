@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::random::{normal_pair, plus_minus};
+use crate::error::some_of;
 use crate::features::video::Picture;
 use crate::{Error, ErrorKind, Result};
 
@@ -22,8 +23,20 @@ pub struct VideoAugmentConfig {
     pub zoom: f32,
     /// The picture is turned by up to so many degrees. 0 to 180.
     pub rotation: f32,
-    /// Left and right are exchanged in half of the clips: only where side and direction do not matter.
+    /// Left and right are exchanged in half of the clips: where side and direction do not matter, or `flip_exchanges` says
+    /// what becomes of the labels.
     pub flip: bool,
+    /// Labels that a flip turns into each other: ["left=right"].
+    pub flip_exchanges: Vec<String>,
+    /// Top and bottom are exchanged in half of the clips.
+    pub flip_vertical: bool,
+    /// Labels that a vertical flip turns into each other: ["up=down"].
+    pub flip_vertical_exchanges: Vec<String>,
+    /// Half of the clips run backwards: where the direction of time does not matter, or `reverse_exchanges` says what becomes
+    /// of the labels.
+    pub reverse: bool,
+    /// Labels that running backwards turns into each other: ["opens=closes"].
+    pub reverse_exchanges: Vec<String>,
     /// Brightness, ± this share of full scale. 0 to 1.
     pub brightness: f32,
     /// Contrast, 1 ± this. 0 to 0.9.
@@ -46,6 +59,11 @@ impl Default for VideoAugmentConfig {
             zoom: 0.1,
             rotation: 0.0,
             flip: false,
+            flip_exchanges: Vec::new(),
+            flip_vertical: false,
+            flip_vertical_exchanges: Vec::new(),
+            reverse: false,
+            reverse_exchanges: Vec::new(),
             brightness: 0.1,
             contrast: 0.2,
             color: 0.1,
@@ -63,6 +81,57 @@ pub(super) struct ChangedPictures {
     pub stretch: f64,
     /// Pictures that were left out at the beginning, counted before the stretch.
     pub cropped: usize,
+    pub flipped: bool,
+    pub flipped_vertically: bool,
+    /// Whether, at last, it was turned about in time.
+    pub reversed: bool,
+}
+
+/// What becomes of each label of a clip that is flipped or reversed.
+pub(super) struct Exchanges {
+    flip: Vec<usize>,
+    flip_vertical: Vec<usize>,
+    reverse: Vec<usize>,
+}
+
+impl Exchanges {
+    /// # Errors
+    /// [`ErrorKind::Config`] for what is no pair of labels.
+    pub fn new(config: &VideoAugmentConfig, labels: &[String]) -> Result<Self> {
+        let exchange = |name: &str, pairs: &[String]| {
+            let mut becomes: Vec<usize> = (0..labels.len()).collect();
+            for pair in pairs {
+                let find = |label: &str| labels.iter().position(|known| known == label.trim());
+                let found = pair.split_once('=').and_then(|(a, b)| find(a).zip(find(b)));
+                let (a, b) = found.ok_or_else(|| {
+                    let message = format!(
+                        "[augment_video] {name} has \"{pair}\"; it must be two labels of the data, \"a=b\"; there are {}",
+                        some_of(labels)
+                    );
+                    Error::new(ErrorKind::Config, message)
+                })?;
+                becomes.swap(a, b);
+            }
+            Ok::<_, Error>(becomes)
+        };
+        Ok(Self {
+            flip: exchange("flip_exchanges", &config.flip_exchanges)?,
+            flip_vertical: exchange("flip_vertical_exchanges", &config.flip_vertical_exchanges)?,
+            reverse: exchange("reverse_exchanges", &config.reverse_exchanges)?,
+        })
+    }
+
+    /// What each label becomes.
+    pub fn of(&self, changed: &ChangedPictures) -> Vec<usize> {
+        let each = [
+            (changed.flipped, &self.flip),
+            (changed.flipped_vertically, &self.flip_vertical),
+            (changed.reversed, &self.reverse),
+        ];
+        let done = each.into_iter().filter(|(done, _)| *done);
+        let become_of = |label: usize| done.clone().fold(label, |label, (_, becomes)| becomes[label]);
+        (0..self.flip.len()).map(become_of).collect()
+    }
 }
 
 impl VideoAugmentConfig {
@@ -124,8 +193,19 @@ impl VideoAugmentConfig {
             }
             picture
         });
-        let pictures = changed.collect();
-        ChangedPictures { pictures, stretch: count as f64 / kept.len() as f64, cropped: kept.start }
+        let mut pictures: Vec<Picture> = changed.collect();
+        let reversed = self.reverse && rng.random();
+        if reversed {
+            pictures.reverse();
+        }
+        ChangedPictures {
+            pictures,
+            stretch: count as f64 / kept.len() as f64,
+            cropped: kept.start,
+            flipped: place.as_ref().is_some_and(|place| place.flip),
+            flipped_vertically: place.is_some_and(|place| place.flip_vertical),
+            reversed,
+        }
     }
 
     fn place(&self, rng: &mut ChaCha8Rng) -> Option<Place> {
@@ -141,6 +221,9 @@ impl VideoAugmentConfig {
         }
         if self.flip {
             place.flip = rng.random();
+        }
+        if self.flip_vertical {
+            place.flip_vertical = rng.random();
         }
         (place != Place::default()).then_some(place)
     }
@@ -182,11 +265,12 @@ struct Place {
     /// In radians, clockwise.
     angle: f32,
     flip: bool,
+    flip_vertical: bool,
 }
 
 impl Default for Place {
     fn default() -> Self {
-        Self { shift: [0.0; 2], zoom: 1.0, angle: 0.0, flip: false }
+        Self { shift: [0.0; 2], zoom: 1.0, angle: 0.0, flip: false, flip_vertical: false }
     }
 }
 
@@ -203,9 +287,12 @@ impl Place {
                 let dx = x as f32 - middle[0] - self.shift[0] * width as f32;
                 let dy = y as f32 - middle[1] - self.shift[1] * height as f32;
                 let mut from_x = (cos * dx + sin * dy) / self.zoom;
-                let from_y = (cos * dy - sin * dx) / self.zoom;
+                let mut from_y = (cos * dy - sin * dx) / self.zoom;
                 if self.flip {
                     from_x = -from_x;
+                }
+                if self.flip_vertical {
+                    from_y = -from_y;
                 }
                 let pixel = between(picture, from_x + middle[0], from_y + middle[1]);
                 seen.pixels[3 * (y * width + x)..][..3].copy_from_slice(&pixel);
@@ -249,6 +336,11 @@ mod tests {
         zoom: 0.0,
         rotation: 0.0,
         flip: false,
+        flip_exchanges: Vec::new(),
+        flip_vertical: false,
+        flip_vertical_exchanges: Vec::new(),
+        reverse: false,
+        reverse_exchanges: Vec::new(),
         brightness: 0.0,
         contrast: 0.0,
         color: 0.0,
@@ -288,6 +380,33 @@ mod tests {
         assert_eq!(moved.pixels[..3], picture.pixels[..3]);
         let turned = Place { angle: std::f32::consts::PI, ..Place::default() }.seen(picture);
         assert_eq!(turned.pixels[..3], picture.pixels[57..60]);
+    }
+
+    #[test]
+    fn a_clip_that_is_flipped_or_reversed_has_the_label_that_it_then_shows() {
+        let labels = ["left", "right", "still"].map(String::from);
+        let config = VideoAugmentConfig {
+            flip: true,
+            flip_exchanges: vec!["left=right".into()],
+            reverse: true,
+            reverse_exchanges: vec!["right = left".into()],
+            ..STILL
+        };
+        let exchanges = Exchanges::new(&config, &labels).unwrap();
+        let pictures = clip(3);
+        let mut rng = rng();
+        let mut seen = [false; 4];
+        for _ in 0..60 {
+            let changed = config.pictures(&pictures, &mut rng);
+            let once = changed.flipped != changed.reversed;
+            assert_eq!(exchanges.of(&changed), if once { [1, 0, 2] } else { [0, 1, 2] });
+            assert_eq!(changed.pictures[0] == pictures[0], !changed.flipped && !changed.reversed);
+            seen[usize::from(changed.flipped) + 2 * usize::from(changed.reversed)] = true;
+        }
+        assert_eq!(seen, [true; 4]);
+        let wrong = VideoAugmentConfig { flip_exchanges: vec!["left=up".into()], ..STILL };
+        let error = Exchanges::new(&wrong, &labels).err().unwrap();
+        assert!(error.message.contains("\"left=up\"") && error.message.contains("still"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
+use super::augment_video::Exchanges;
 use super::dataset::Item;
 use super::{Dataset, TrainConfig};
 use crate::features::video::Picture;
@@ -84,6 +85,17 @@ pub(super) struct Frames {
     pub features: Features,
     pub stretch: f64,
     pub delay: f64,
+    /// Whether it then runs backwards.
+    pub reversed: bool,
+    /// What each label has become; `None` for what it was.
+    pub becomes: Option<Vec<usize>>,
+}
+
+impl Frames {
+    /// Of a clip that was not changed.
+    pub fn unchanged(features: Features) -> Self {
+        Self { features, stretch: 1.0, delay: 0.0, reversed: false, becomes: None }
+    }
 }
 
 /// Reads clips and makes frames of them.
@@ -91,14 +103,16 @@ pub(super) struct ClipMaker<'a> {
     config: &'a TrainConfig,
     input: InputConfig,
     source: Source,
+    exchanges: Exchanges,
 }
 
 impl<'a> ClipMaker<'a> {
-    /// For a configuration that leaves nothing open.
-    pub fn new(config: &'a TrainConfig) -> Result<Self> {
+    /// For a configuration that leaves nothing open, and the labels of the data.
+    pub fn new(config: &'a TrainConfig, labels: &[String]) -> Result<Self> {
         let input = config.input();
         let source = Source::new(&input)?;
-        Ok(Self { config, input, source })
+        let exchanges = Exchanges::new(&config.augment_video, labels)?;
+        Ok(Self { config, input, source, exchanges })
     }
 
     /// Reads a whole file.
@@ -232,20 +246,20 @@ impl<'a> ClipMaker<'a> {
                 let features = augment.features(extracted, &self.config.features, rng);
                 let stretch = features.frames as f64 / frames;
                 Ok(Frames {
-                    features,
                     stretch: stretch / changed.speed,
                     delay: changed.silence as f64 * stretch,
+                    ..Frames::unchanged(features)
                 })
             }
             Material::Pictures(pictures) => {
                 let changed = self.config.augment_video.pictures(pictures, rng);
-                Ok(Frames {
-                    features: self.features(&Material::Pictures(changed.pictures))?,
-                    stretch: changed.stretch,
-                    delay: -(changed.cropped as f64) * changed.stretch,
-                })
+                let becomes = Some(self.exchanges.of(&changed));
+                let (stretch, reversed) = (changed.stretch, changed.reversed);
+                let delay = -(changed.cropped as f64) * stretch;
+                let features = self.features(&Material::Pictures(changed.pictures))?;
+                Ok(Frames { features, stretch, delay, reversed, becomes })
             }
-            Material::Vectors(vectors) => Ok(Frames { features: vectors.clone(), stretch: 1.0, delay: 0.0 }),
+            Material::Vectors(vectors) => Ok(Frames::unchanged(vectors.clone())),
         }
     }
 }

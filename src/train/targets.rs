@@ -12,6 +12,23 @@ pub(super) struct FrameTargets {
     pub weights: Vec<f32>,
 }
 
+impl FrameTargets {
+    /// The last frame becomes the first.
+    pub fn reverse(&mut self) {
+        let num_labels = self.values.len() / self.weights.len().max(1);
+        self.weights.reverse();
+        self.values = self.values.chunks_exact(num_labels.max(1)).rev().flatten().copied().collect();
+    }
+
+    /// What held of label `k` holds of `becomes[k]`.
+    pub fn rename(&mut self, becomes: &[usize]) {
+        for row in self.values.chunks_exact_mut(becomes.len()) {
+            let before = row.to_vec();
+            becomes.iter().zip(before).for_each(|(&label, value)| row[label] = value);
+        }
+    }
+}
+
 /// Where a time of the recording lies in the frames of a clip, which may have been stretched and shifted:
 /// `seconds · frames_per_second + shift`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -127,6 +144,19 @@ mod tests {
         // Too short for a middle, and beyond the end.
         assert_eq!(held(&targets, 1, 2), [2, 5, 6, 7]);
         assert_eq!(targets.weights, [1.0; 8]);
+    }
+
+    #[test]
+    fn targets_turn_about_in_time_and_change_their_names() {
+        let mut targets =
+            FrameTargets { values: vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0], weights: vec![1.0, 0.0] };
+        targets.reverse();
+        assert_eq!(
+            (&targets.values[..], &targets.weights[..]),
+            (&[0., 1., 0., 1., 0., 0.][..], &[0., 1.][..])
+        );
+        targets.rename(&[1, 2, 0]);
+        assert_eq!(targets.values, [0., 0., 1., 0., 1., 0.]);
     }
 
     #[test]

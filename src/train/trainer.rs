@@ -73,7 +73,7 @@ pub fn train(
     };
     input.warnings().into_iter().chain(skipped).for_each(|warning| on_event(Event::Warning(warning)));
 
-    let maker = ClipMaker::new(config)?;
+    let maker = ClipMaker::new(config, &dataset.labels)?;
     let (training, seconds) =
         load_part(&dataset, &mut parts.train, "training", &maker, config, on_event, stop)?;
     let (validation, more) =
@@ -329,23 +329,30 @@ impl<'a> Learner<'a> {
     fn examples(&self, clips: &[Clip]) -> Result<Vec<Example>> {
         let unchanged = |clip: &Clip| {
             let features = self.maker.features(&clip.material)?;
-            self.example(Frames { features, stretch: 1.0, delay: 0.0 }, clip)
+            self.example(Frames::unchanged(features), clip)
         };
         clips.par_iter().map(unchanged).collect()
     }
 
     fn example(&self, frames: Frames, clip: &Clip) -> Result<Example> {
-        let Frames { mut features, stretch, delay } = frames;
+        let Frames { mut features, stretch, delay, reversed, becomes } = frames;
         self.input.normalize().apply(self.normalization.as_ref(), &mut features);
         let target = match &self.dataset.items[clip.index].truth {
-            Truth::Label(label) => Target::Clip(*label),
+            Truth::Label(label) => Target::Clip(becomes.map_or(*label, |becomes| becomes[*label])),
             Truth::Spans(spans) => {
                 let clock = self.input.clock();
                 let map = TimeMap {
                     frames_per_second: f64::from(clock.sample_rate) * stretch / clock.hop_length as f64,
                     shift: (delay - clip.start as f64 * stretch) / self.maker.hop(),
                 };
-                Target::Frames(self.targeter.targets(spans, features.frames, map))
+                let mut targets = self.targeter.targets(spans, features.frames, map);
+                if reversed {
+                    targets.reverse();
+                }
+                if let Some(becomes) = becomes {
+                    targets.rename(&becomes);
+                }
+                Target::Frames(targets)
             }
         };
         Ok(Example { features, target })
