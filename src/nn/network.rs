@@ -1,4 +1,5 @@
-//! The whole network: convolutions over each frame or none, recurrent layers, pooling (many-to-one) or none (many-to-many), linear.
+//! The whole network: convolutions over each frame or none, recurrent layers, pooling (many-to-one) or none
+//! (many-to-many), linear.
 
 use std::collections::BTreeMap;
 

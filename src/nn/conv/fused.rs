@@ -10,8 +10,8 @@ use super::pass::{Kept, Pass};
 use crate::nn::pool::Pool;
 use crate::nn::values::{Values, contiguous};
 
-/// `x [B, T, D]` and the flat weights `[P]` give what the linear layer makes of the planes, `[B, T, out]`, zero for rows that do
-/// not count.
+/// `x [B, T, D]` and the flat weights `[P]` give what the linear layer makes of the planes, `[B, T, out]`, zero for rows
+/// that do not count.
 ///
 /// A new value for each forward pass that is to be gone back: it keeps what the way back needs.
 pub(super) struct FusedFrontEnd {

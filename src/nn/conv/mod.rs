@@ -90,8 +90,8 @@ impl FrontEnd {
         self.sizes.outputs + self.shape.rest
     }
 
-    /// `x [B, T, D]`, of which sequence `b` has `lengths[b]` valid frames -> `[B, T, W]`. Frames beyond a sequence's length are
-    /// not looked at, and what they become means nothing.
+    /// `x [B, T, D]`, of which sequence `b` has `lengths[b]` valid frames -> `[B, T, W]`. Frames beyond a sequence's
+    /// length are not looked at, and what they become means nothing.
     ///
     /// With `rng` (training) what the linear layer gives is dropped in part; the plain numbers never are.
     ///
