@@ -351,7 +351,9 @@ mod tests {
 
     fn clip(count: usize) -> Vec<Picture> {
         let pixels = |t: usize| (0..5 * 4 * 3).map(|i| (40 * t + i) as u8).collect();
-        (0..count).map(|t| Picture { width: 5, height: 4, pixels: pixels(t) }).collect()
+        (0..count)
+            .map(|t| Picture { width: 5, height: 4, pixels: pixels(t), embedding: Vec::new() })
+            .collect()
     }
 
     fn rng() -> ChaCha8Rng {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::embedding::{DEFAULT_SIZE, EmbeddingKind};
 use crate::Result;
 use crate::features::config::{Normalize, in_range, wrong};
 
@@ -22,6 +23,8 @@ pub const HOG_ORIENTATIONS_RANGE: (usize, usize) = (2, 36);
 pub const MOTION_BLOCK_RANGE: (usize, usize) = (2, 512);
 /// Smallest and largest `motion_range`, pixels.
 pub const MOTION_RANGE_RANGE: (usize, usize) = (1, 16);
+/// Smallest and largest `embedding_size`, pixels.
+pub const EMBEDDING_SIZE_RANGE: (usize, usize) = (32, 512);
 
 /// Cells along each side of a block of the histogram of oriented gradients.
 pub(super) const HOG_BLOCK: usize = 2;
@@ -38,7 +41,8 @@ pub struct VideoConfig {
     /// Height that each frame is resized to, stretched, in pixels (4 to 512).
     pub height: usize,
     /// What of each frame goes to the network: any of `thumbnail` (the pixels), `difference` (pixels minus those of the
-    /// frame before), `color_histogram`, `hog` (histograms of oriented gradients), `motion` (where blocks came from).
+    /// frame before), `color_histogram`, `hog` (histograms of oriented gradients), `motion` (where blocks came from),
+    /// `embedding` (what a pretrained network sees).
     /// `thumbnail` and `difference` come first in any case, the rest in the order given.
     pub features: Vec<VideoFeature>,
     /// Planes of `thumbnail` and of `difference`.
@@ -53,6 +57,12 @@ pub struct VideoConfig {
     pub motion_block: usize,
     /// How far `motion` looks for a block in the frame before, to each side, in pixels (1 to 16).
     pub motion_range: usize,
+    /// The pretrained network of `embedding`, which has its weights from a file; left out, there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<EmbeddingKind>,
+    /// Side of the square in the middle of the frame that the pretrained network looks at, in pixels (32 to 512). It learned
+    /// with 224; half that is about four times as fast.
+    pub embedding_size: usize,
     /// Which mean and standard deviation the features are scaled with.
     pub normalize: Normalize,
 }
@@ -71,6 +81,8 @@ pub enum VideoFeature {
     Hog,
     /// For each block: from where in the frame before it came, and how well it fits.
     Motion,
+    /// What a pretrained network makes of the frame: as many values as the network has.
+    Embedding,
 }
 
 /// Planes of a picture.
@@ -113,6 +125,8 @@ impl Default for VideoConfig {
             hog_orientations: 9,
             motion_block: 8,
             motion_range: 4,
+            embedding: None,
+            embedding_size: DEFAULT_SIZE,
             normalize: Normalize::Training,
         }
     }
@@ -135,6 +149,7 @@ impl VideoConfig {
             ("hog_orientations", self.hog_orientations, HOG_ORIENTATIONS_RANGE),
             ("motion_block", self.motion_block, MOTION_BLOCK_RANGE),
             ("motion_range", self.motion_range, MOTION_RANGE_RANGE),
+            ("embedding_size", self.embedding_size, EMBEDDING_SIZE_RANGE),
         ] {
             in_range(name, value, low, high)?;
         }
@@ -153,6 +168,11 @@ impl VideoConfig {
                 "motion_block is {}, but must be from {} to {side}, the smaller of width and height",
                 self.motion_block, MOTION_BLOCK_RANGE.0
             )));
+        }
+        if self.has(VideoFeature::Embedding) && self.embedding.is_none() {
+            return Err(wrong(
+                "embedding is not set, but features names it; set it to a network's name".into(),
+            ));
         }
         Ok(())
     }
@@ -182,14 +202,15 @@ impl VideoConfig {
     }
 
     /// Ranges of a vector that are of one kind and so share one mean and deviation, in order and without a gap: each plane;
-    /// the color histogram; the oriented gradients; of the motion, sideways, downward and the difference that is left.
+    /// the color histogram; the oriented gradients; of the motion, sideways, downward and the difference that is left; the
+    /// embedding.
     pub fn groups(&self) -> Vec<Range<usize>> {
         let mut groups = Vec::new();
         let mut start = 0;
         for feature in self.ordered() {
             let count = match feature {
                 VideoFeature::Thumbnail | VideoFeature::Difference => self.color.planes(),
-                VideoFeature::ColorHistogram | VideoFeature::Hog => 1,
+                VideoFeature::ColorHistogram | VideoFeature::Hog | VideoFeature::Embedding => 1,
                 VideoFeature::Motion => 3,
             };
             let length = self.values_of(feature) / count;
@@ -228,7 +249,7 @@ impl VideoConfig {
         planes.chain(self.features.iter().filter(|feature| !feature.is_planes())).copied()
     }
 
-    fn has(&self, feature: VideoFeature) -> bool {
+    pub(super) fn has(&self, feature: VideoFeature) -> bool {
         self.features.contains(&feature)
     }
 
@@ -244,6 +265,7 @@ impl VideoConfig {
                 blocks(self.height) * blocks(self.width) * HOG_BLOCK * HOG_BLOCK * self.hog_orientations
             }
             VideoFeature::Motion => 3 * (self.height / self.motion_block) * (self.width / self.motion_block),
+            VideoFeature::Embedding => self.embedding.map_or(0, EmbeddingKind::num_features),
         }
     }
 }
@@ -285,6 +307,8 @@ mod tests {
             ("motion_block", refused(|c| c.motion_block = 0)),
             ("motion_block", refused(|c| (c.motion_block, c.features) = (33, vec![Motion]))),
             ("motion_range", refused(|c| c.motion_range = 17)),
+            ("embedding_size", refused(|c| c.embedding_size = 31)),
+            ("embedding", refused(|c| c.features = vec![Embedding])),
         ] {
             assert!(message.starts_with(&format!("{name} is ")), "{message}");
         }
@@ -294,7 +318,8 @@ mod tests {
     #[test]
     fn planes_come_first_and_groups_cover_the_vector() {
         let config = VideoConfig {
-            features: vec![Motion, Difference, Hog, Thumbnail, ColorHistogram],
+            features: vec![Motion, Difference, Hog, Thumbnail, Embedding, ColorHistogram],
+            embedding: Some(EmbeddingKind::Resnet18),
             color: Color::Rgb,
             width: 24,
             height: 17,
@@ -302,11 +327,11 @@ mod tests {
         };
         config.validate().unwrap();
         let order: Vec<VideoFeature> = config.ordered().collect();
-        assert_eq!(order, [Difference, Thumbnail, Motion, Hog, ColorHistogram]);
+        assert_eq!(order, [Difference, Thumbnail, Motion, Hog, Embedding, ColorHistogram]);
         assert_eq!(config.planes(), [6, 17, 24]);
-        assert_eq!(config.num_features(), 6 * 17 * 24 + 3 * 2 * 3 + 2 * 4 * 9 + 24);
+        assert_eq!(config.num_features(), 6 * 17 * 24 + 3 * 2 * 3 + 2 * 4 * 9 + 512 + 24);
         let groups = config.groups();
-        assert_eq!(groups.len(), 6 + 3 + 1 + 1);
+        assert_eq!(groups.len(), 6 + 3 + 1 + 1 + 1);
         assert_eq!(groups[0], 0..17 * 24);
         assert!(groups.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert_eq!(groups.last().unwrap().end, config.num_features());
@@ -324,10 +349,12 @@ mod tests {
 
     #[test]
     fn a_config_survives_toml_and_json_and_knows_its_keys() {
-        let config: VideoConfig =
-            toml::from_str("features = [\"hog\", \"color_histogram\"]\ncolor = \"rgb\"\nframe_rate = 12.5")
-                .unwrap();
+        let config: VideoConfig = toml::from_str(
+            "features = [\"hog\", \"color_histogram\"]\ncolor = \"rgb\"\nembedding = \"mobilenet_v2\"",
+        )
+        .unwrap();
         assert_eq!((&config.features[..], config.height), (&[Hog, ColorHistogram][..], 32));
+        assert_eq!(config.embedding.map(EmbeddingKind::name), Some("mobilenet_v2"));
         assert_eq!(toml::from_str::<VideoConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
         let json = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<VideoConfig>(&json).unwrap(), config);

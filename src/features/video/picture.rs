@@ -15,15 +15,15 @@ pub struct Picture {
     pub height: usize,
     /// Red, green and blue of each pixel, row by row: `[height, width, 3]`.
     pub pixels: Vec<u8>,
+    /// What a pretrained network sees in the frame; empty without one.
+    pub embedding: Vec<f32>,
 }
 
 impl Picture {
-    /// Stretches `frame` to a size, 1 or more pixels each way: a triangle filter as wide as what becomes one pixel, as
-    /// PIL's `Image.resize(size, BILINEAR)`, within one level of it. Integer arithmetic, so the same on any processor.
+    /// Stretches `frame` to a size.
     pub(super) fn of(frame: &VideoFrame, width: usize, height: usize) -> Result<Self> {
-        check(frame)?;
-        let pixels = resize(&mut Resizer::new(), frame, width, height)?;
-        Ok(Self { width, height, pixels })
+        let pixels = resized(frame, None, width, height)?;
+        Ok(Self { width, height, pixels, embedding: Vec::new() })
     }
 
     /// `[C, height, width]`
@@ -47,6 +47,20 @@ impl Picture {
     }
 }
 
+/// The RGB pixels of `frame`, or of the part that starts at `left, top` and has `width, height`, stretched to a size, 1 or
+/// more pixels each way: a triangle filter as wide as what becomes one pixel, as PIL's `Image.resize(size, BILINEAR)`,
+/// within one level of it (PIL goes along the rows first, this along the columns, and both round in between). Integer
+/// arithmetic, so the same on any processor.
+pub(super) fn resized(
+    frame: &VideoFrame,
+    part: Option<[f64; 4]>,
+    width: usize,
+    height: usize,
+) -> Result<Vec<u8>> {
+    check(frame)?;
+    resize(&mut Resizer::new(), frame, part, width, height)
+}
+
 /// # Errors
 /// [`ErrorKind::Damaged`] without pixels, [`ErrorKind::Internal`] where their number is not that of the frame's size.
 fn check(frame: &VideoFrame) -> Result<()> {
@@ -65,11 +79,19 @@ fn check(frame: &VideoFrame) -> Result<()> {
     Ok(())
 }
 
-fn resize(resizer: &mut Resizer, frame: &VideoFrame, width: usize, height: usize) -> Result<Vec<u8>> {
-    let source = ImageRef::new(frame.width, frame.height, &frame.pixels, PixelType::U8x3);
+fn resize(
+    resizer: &mut Resizer,
+    frame: &VideoFrame,
+    part: Option<[f64; 4]>,
+    width: usize,
+    height: usize,
+) -> Result<Vec<u8>> {
+    let mut options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    if let Some([left, top, width, height]) = part {
+        options = options.crop(left, top, width, height);
+    }
     let mut target = Image::new(width as u32, height as u32, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    source
+    ImageRef::new(frame.width, frame.height, &frame.pixels, PixelType::U8x3)
         .map_err(|error| error.to_string())
         .and_then(|source| resizer.resize(&source, &mut target, &options).map_err(|error| error.to_string()))
         .map_err(defect)?;
@@ -107,8 +129,11 @@ mod tests {
         for (width, height) in SIZES {
             let frame = noise(width, height);
             for (w, h) in [(4, 4), (5, 7), (16, 33), (32, 32), (127, 50), (224, 224)] {
-                let fast = resize(&mut Resizer::new(), &frame, w, h).unwrap();
-                assert!(fast == resize(&mut plain, &frame, w, h).unwrap(), "{width} x {height} to {w} x {h}");
+                let fast = resize(&mut Resizer::new(), &frame, None, w, h).unwrap();
+                assert!(
+                    fast == resize(&mut plain, &frame, None, w, h).unwrap(),
+                    "{width} x {height} to {w} x {h}"
+                );
             }
         }
     }
@@ -144,7 +169,7 @@ mod tests {
     #[test]
     fn gray_is_pils() {
         let pixels = vec![255, 255, 255, 255, 0, 0, 0, 255, 0, 0, 0, 255, 12, 34, 56, 200, 100, 1];
-        let picture = Picture { width: 6, height: 1, pixels };
+        let picture = Picture { width: 6, height: 1, pixels, embedding: vec![] };
         // PIL.Image.fromarray(pixels).convert("L")
         assert_eq!(picture.gray(), [255, 76, 150, 29, 30, 119]);
         assert_eq!(picture.planes(Color::Rgb)[..6], [255, 255, 0, 0, 12, 200]);
