@@ -2,7 +2,8 @@
 //!
 //! It is a [safetensors](https://github.com/huggingface/safetensors) file. Its `__metadata__` has one entry,
 //! `percept`: a [`ModelHeader`] as JSON. Its tensors are the network's weights under PyTorch's names
-//! (`rnn.weight_ih_l0`, ..., `head.bias`), as f32 or f16, and `normalization.mean` and `normalization.std`.
+//! (`rnn.weight_ih_l0`, ..., `head.bias`), as f32 or f16, `normalization.mean` and `normalization.std`, and, of a model that
+//! looks through a pretrained network, that network's weights behind `embedding.`, as f32.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decide::Decisions;
+use crate::features::video::Embedding;
 use crate::features::{Features, InputConfig, Normalization, Normalize};
 use crate::files::{AtomicFile, read_limited};
 use crate::nn::{FrameShape, MAX_WIDTH, Network, NetworkConfig, Pooling, Weights};
@@ -83,6 +85,8 @@ pub const MAX_LABEL_BYTES: usize = 256;
 const METADATA_KEY: &str = "percept";
 const MEAN: &str = "normalization.mean";
 const STD: &str = "normalization.std";
+/// What stands before the names of a pretrained network's tensors.
+const EMBEDDING: &str = "embedding.";
 
 /// What a model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -147,6 +151,8 @@ pub enum Precision {
 pub struct Model {
     header: ModelHeader,
     normalization: Option<Normalization>,
+    /// The pretrained network that looks at frames, if it is of that kind.
+    embedding: Option<Embedding>,
     weights: Weights,
     network: Network,
     precision: Precision,
@@ -162,10 +168,24 @@ impl Model {
     pub fn new(
         header: ModelHeader,
         normalization: Option<Normalization>,
+        weights: Weights,
+        precision: Precision,
+    ) -> Result<Self> {
+        Self::with_embedding(header, normalization, None, weights, precision)
+    }
+
+    /// As [`Model::new`], for one that looks through a pretrained network.
+    pub fn with_embedding(
+        header: ModelHeader,
+        normalization: Option<Normalization>,
+        embedding: Option<Embedding>,
         mut weights: Weights,
         precision: Precision,
     ) -> Result<Self> {
         check_header(&header, normalization.as_ref())?;
+        if header.input.embedding() != embedding.as_ref().map(Embedding::kind) {
+            return Err(bad("does not hold the pretrained network that it says it looks through"));
+        }
         if precision == Precision::F16 {
             for tensor in weights.values_mut() {
                 *tensor = tensor.to_dtype(candle_core::DType::F16)?.to_dtype(candle_core::DType::F32)?;
@@ -174,7 +194,8 @@ impl Model {
         check_finite(&weights)?;
         let network =
             Network::new(&header.network, frame_shape(&header.input), header.labels.len(), &weights)?;
-        let mut model = Self { header, normalization, weights, network, precision, sha256: String::new() };
+        let mut model =
+            Self { header, normalization, embedding, weights, network, precision, sha256: String::new() };
         model.sha256 = hex(&Sha256::digest(model.to_bytes()?));
         Ok(model)
     }
@@ -206,7 +227,7 @@ impl Model {
 
         let file =
             SafeTensors::deserialize(bytes).map_err(|e| damaged(format!("its tensors are damaged: {e}")))?;
-        let (mut weights, mut statistics) = (Weights::new(), BTreeMap::new());
+        let (mut weights, mut embedding, mut statistics) = (Weights::new(), Weights::new(), BTreeMap::new());
         let mut precision = Precision::F32;
         for (name, view) in file.iter() {
             let values = to_f32(name, view.dtype(), view.data())?;
@@ -214,10 +235,15 @@ impl Model {
                 statistics.insert(name.to_string(), values);
                 continue;
             }
+            let tensor = |values| Tensor::from_vec(values, view.shape(), &Device::Cpu);
+            if let Some(name) = name.strip_prefix(EMBEDDING) {
+                embedding.insert(name.to_string(), tensor(values)?);
+                continue;
+            }
             if view.dtype() == Dtype::F16 {
                 precision = Precision::F16;
             }
-            weights.insert(name.to_string(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
+            weights.insert(name.to_string(), tensor(values)?);
         }
         let normalization = match (statistics.remove(MEAN), statistics.remove(STD)) {
             (Some(mean), Some(std)) => Some(Normalization { mean, std }),
@@ -227,7 +253,12 @@ impl Model {
                 return Err(bad(format!("tensor `{missing}` is missing")));
             }
         };
-        let mut model = Self::new(header, normalization, weights, precision)?;
+        let embedding = match header.input.embedding() {
+            Some(kind) => Some(Embedding::new(kind, embedding).map_err(as_model_error)?),
+            None if embedding.is_empty() => None,
+            None => return Err(bad("holds a pretrained network that it does not look through")),
+        };
+        let mut model = Self::with_embedding(header, normalization, embedding, weights, precision)?;
         model.sha256 = hex(&Sha256::digest(bytes));
         Ok(model)
     }
@@ -244,12 +275,17 @@ impl Model {
         let mut tensors = BTreeMap::new();
         for (name, tensor) in &self.weights {
             let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-            tensors.insert(name.as_str(), StoredTensor::new(&values, tensor.dims(), self.precision));
+            tensors.insert(name.clone(), StoredTensor::new(&values, tensor.dims(), self.precision));
         }
         if let Some(Normalization { mean, std }) = &self.normalization {
             for (name, values) in [(MEAN, mean), (STD, std)] {
-                tensors.insert(name, StoredTensor::new(values, &[values.len()], Precision::F32));
+                tensors.insert(name.to_string(), StoredTensor::new(values, &[values.len()], Precision::F32));
             }
+        }
+        for (name, tensor) in self.embedding.iter().flat_map(Embedding::weights) {
+            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+            let stored = StoredTensor::new(&values, tensor.dims(), Precision::F32);
+            tensors.insert(format!("{EMBEDDING}{name}"), stored);
         }
         let header = serde_json::to_string(&self.header)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot write the model's header: {e}")))?;
@@ -283,6 +319,10 @@ impl Model {
         self.weights.values().map(Tensor::elem_count).sum()
     }
 
+    pub(crate) fn embedding(&self) -> Option<&Embedding> {
+        self.embedding.as_ref()
+    }
+
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }
@@ -300,7 +340,8 @@ impl Model {
     pub fn with_decisions(&self, decisions: Decisions, metrics: BTreeMap<String, f64>) -> Result<Self> {
         let mut header = ModelHeader { decisions: Some(decisions), ..self.header.clone() };
         header.provenance.metrics = metrics;
-        Self::new(header, self.normalization.clone(), self.weights.clone(), self.precision)
+        let (normalization, embedding) = (self.normalization.clone(), self.embedding.clone());
+        Self::with_embedding(header, normalization, embedding, self.weights.clone(), self.precision)
     }
 
     /// Whether so many frames can be classified at once.

@@ -64,6 +64,10 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     test_fraction: Option<f64>,
 
+    /// Weights of the pretrained network that [video] embedding names, a safetensors file with torchvision's names
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
+    embedding_weights: Option<PathBuf>,
+
     /// Rate the sound is resampled to, in Hz
     #[arg(long, value_name = "HZ", help_heading = "Features")]
     sample_rate: Option<u32>,
@@ -169,6 +173,9 @@ fn resolve(args: &Args) -> Result<TrainConfig> {
     set(&mut config.labels.window, args.window);
     set(&mut config.data.validation_fraction, args.validation_fraction);
     set(&mut config.data.test_fraction, args.test_fraction);
+    if args.embedding_weights.is_some() {
+        config.data.embedding_weights.clone_from(&args.embedding_weights);
+    }
     set(&mut config.features.sample_rate, args.sample_rate);
     set(&mut config.features.n_mels, args.n_mels);
     set(&mut config.network.cell, args.cell);

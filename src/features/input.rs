@@ -5,7 +5,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::video::VideoConfig;
+use super::video::{EmbeddingKind, VideoConfig, VideoFeature};
 use super::{FeatureConfig, Normalization, Normalize};
 use crate::signal::InputKind;
 use crate::time::{FrameClock, TimeBase};
@@ -114,6 +114,14 @@ impl InputConfig {
         }
     }
 
+    /// The pretrained network that looks at each frame, if there is one.
+    pub fn embedding(&self) -> Option<EmbeddingKind> {
+        match self {
+            Self::Video(video) if video.features.contains(&VideoFeature::Embedding) => video.embedding,
+            _ => None,
+        }
+    }
+
     /// Whether it says all that a model must know: training replaces what is left open by what the data is.
     pub fn is_complete(&self) -> bool {
         match self {
@@ -156,7 +164,8 @@ impl InputConfig {
     pub fn warnings(&self) -> Vec<String> {
         match self {
             Self::Audio(features) => features.warnings(),
-            Self::Video(_) | Self::Vectors(_) => Vec::new(),
+            Self::Video(video) => video.warnings(),
+            Self::Vectors(_) => Vec::new(),
         }
     }
 

@@ -40,7 +40,7 @@ impl Classifier {
                 return Err(Error::new(ErrorKind::Model, message));
             }
         }
-        let source = Source::new(&model.header().input)?;
+        let source = Source::new(&model.header().input, model.embedding())?;
         Ok(Self { model, source })
     }
 

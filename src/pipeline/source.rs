@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::features::video::{Picture, VideoExtractor};
+use crate::features::video::{Embedding, Picture, VideoExtractor};
 use crate::features::{Extractor, InputConfig, StreamExtractor, VectorConfig};
 use crate::media::limits::MAX_FRAMES;
 use crate::media::vectors::read_vectors;
@@ -37,11 +37,14 @@ pub enum Watched<'a> {
 
 impl Source {
     /// # Errors
-    /// [`ErrorKind::Config`] for a configuration that is not valid.
-    pub fn new(input: &InputConfig) -> Result<Self> {
+    /// [`ErrorKind::Config`] for a configuration that is not valid, or asks for a pretrained network that is not there.
+    pub fn new(input: &InputConfig, embedding: Option<&Embedding>) -> Result<Self> {
         Ok(match input {
             InputConfig::Audio(features) => Self::Audio(Box::new(Extractor::new(features)?)),
-            InputConfig::Video(video) => Self::Video(Box::new(VideoExtractor::new(video)?)),
+            InputConfig::Video(video) => Self::Video(Box::new(match embedding {
+                Some(embedding) => VideoExtractor::with_embedding(video, embedding.clone())?,
+                None => VideoExtractor::new(video)?,
+            })),
             InputConfig::Vectors(vectors) => Self::Vectors(vectors.clone()),
         })
     }

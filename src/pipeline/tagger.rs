@@ -65,7 +65,7 @@ impl Tagger {
                 return Err(Error::new(ErrorKind::Model, message));
             }
         }
-        let source = Source::new(&model.header().input)?;
+        let source = Source::new(&model.header().input, model.embedding())?;
         Ok(Self { model, source })
     }
 

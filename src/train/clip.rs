@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use super::augment_video::Exchanges;
 use super::dataset::Item;
 use super::{Dataset, TrainConfig};
-use crate::features::video::Picture;
+use crate::features::video::{Embedding, Picture};
 use crate::features::{Features, InputConfig};
 use crate::media::{AudioOptions, MediaOptions, kind_of, load_audio, vectors, video};
 use crate::model::{Task, frame_shape};
@@ -51,7 +51,7 @@ impl Material {
     pub fn size(&self) -> usize {
         match self {
             Self::Sound(signal) => signal.samples.len(),
-            Self::Pictures(pictures) => pictures.iter().map(|p| p.pixels.len() / 4).sum(),
+            Self::Pictures(pictures) => pictures.iter().map(|p| p.pixels.len() / 4 + p.embedding.len()).sum(),
             Self::Vectors(vectors) => vectors.data.len(),
         }
     }
@@ -108,9 +108,9 @@ pub(super) struct ClipMaker<'a> {
 
 impl<'a> ClipMaker<'a> {
     /// For a configuration that leaves nothing open, and the labels of the data.
-    pub fn new(config: &'a TrainConfig, labels: &[String]) -> Result<Self> {
+    pub fn new(config: &'a TrainConfig, labels: &[String], embedding: Option<&Embedding>) -> Result<Self> {
         let input = config.input();
-        let source = Source::new(&input)?;
+        let source = Source::new(&input, embedding)?;
         let exchanges = Exchanges::new(&config.augment_video, labels)?;
         Ok(Self { config, input, source, exchanges })
     }
@@ -260,6 +260,24 @@ impl<'a> ClipMaker<'a> {
                 Ok(Frames { features, stretch, delay, reversed, becomes })
             }
             Material::Vectors(vectors) => Ok(Frames::unchanged(vectors.clone())),
+        }
+    }
+}
+
+/// The pretrained network that the configuration asks for.
+///
+/// # Errors
+/// [`ErrorKind::Config`] where its weights are not named, and those of the file.
+pub(super) fn load_embedding(config: &TrainConfig) -> Result<Option<Embedding>> {
+    let Some(kind) = config.input().embedding() else { return Ok(None) };
+    match &config.data.embedding_weights {
+        Some(path) => Embedding::load(kind, path).map(Some),
+        None => {
+            let message = format!(
+                "[video] embedding is {}, whose weights are not named ([data] embedding_weights, --embedding-weights)",
+                kind.name()
+            );
+            Err(Error::new(ErrorKind::Config, message))
         }
     }
 }

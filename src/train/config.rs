@@ -63,6 +63,9 @@ pub struct DataConfig {
     /// Frames a second of directories of pictures, over what their frames.json says (above 0 to 100000).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
+    /// Safetensors file with the weights of the pretrained network that [video] embedding names, as torchvision has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_weights: Option<PathBuf>,
     /// Manifest column with the clip's path.
     pub path_column: String,
     /// Manifest column with the clip's label.
@@ -89,6 +92,7 @@ impl Default for DataConfig {
             manifest: None,
             stream: None,
             fps: None,
+            embedding_weights: None,
             path_column: "path".into(),
             label_column: "label".into(),
             split_column: "split".into(),

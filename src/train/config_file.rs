@@ -27,7 +27,8 @@ impl TrainConfig {
         let text = read_text(path, "a configuration in TOML is due", MAX_CONFIG_BYTES, ErrorKind::Config)?;
         let mut config = Self::from_toml(&text).map_err(|e| e.with_path(path))?;
         if let Some(folder) = path.parent() {
-            let data = [&mut config.data.directory, &mut config.data.manifest];
+            let data = &mut config.data;
+            let data = [&mut data.directory, &mut data.manifest, &mut data.embedding_weights];
             for place in data.into_iter().chain([&mut config.labels.source]).flatten() {
                 *place = folder.join(&*place);
             }

@@ -11,7 +11,7 @@ use candle_nn::ops::log_softmax;
 use rayon::prelude::*;
 
 use super::batching::{self, Example, Target};
-use super::clip::{Clip, ClipMaker, Frames, Loaded, bytes_per_frame, resolve};
+use super::clip::{Clip, ClipMaker, Frames, Loaded, bytes_per_frame, load_embedding, resolve};
 use super::fingerprint::fingerprint;
 use super::optimizer::Optimizer;
 use super::random::{Use, stream};
@@ -69,11 +69,15 @@ pub fn train(
     let skipped = match &input {
         InputConfig::Audio(features) => config.augment.skipped_for(features),
         InputConfig::Vectors(_) if config.augment.enabled => Some("vectors are not augmented".to_string()),
+        InputConfig::Video(_) if config.augment.enabled && input.embedding().is_some() => Some(
+            "embeddings are those of the unchanged pictures: only the other features are augmented".into(),
+        ),
         _ => None,
     };
     input.warnings().into_iter().chain(skipped).for_each(|warning| on_event(Event::Warning(warning)));
 
-    let maker = ClipMaker::new(config, &dataset.labels)?;
+    let embedding = load_embedding(config)?;
+    let maker = ClipMaker::new(config, &dataset.labels, embedding.as_ref())?;
     let (training, seconds) =
         load_part(&dataset, &mut parts.train, "training", &maker, config, on_event, stop)?;
     let (validation, more) =
@@ -110,8 +114,13 @@ pub fn train(
     };
     // Measured on the model as it is stored, whose weights may be rounded.
     let precision = config.training.precision;
-    let model =
-        Model::new(header.clone(), learner.normalization.clone(), learned.weights.clone(), precision)?;
+    let model = Model::with_embedding(
+        header.clone(),
+        learner.normalization.clone(),
+        embedding.clone(),
+        learned.weights.clone(),
+        precision,
+    )?;
     let mut evaluate = |part: &str, indices: &[usize]| {
         // Whoever stopped it wants the model now.
         if indices.is_empty() || learned.stop_reason == StopReason::Interrupted {
@@ -130,7 +139,7 @@ pub fn train(
             header.provenance.metrics.insert(format!("{part}_{name}"), value);
         }
     }
-    let model = Model::new(header, learner.normalization, learned.weights, precision)?;
+    let model = Model::with_embedding(header, learner.normalization, embedding, learned.weights, precision)?;
     Ok(Outcome {
         model,
         validation,
@@ -261,7 +270,8 @@ fn load_part(
 /// Where the data lies on this machine is nobody's business, and the same training gives the same model anywhere.
 fn without_folders(config: &TrainConfig) -> TrainConfig {
     let mut config = config.clone();
-    let data = [&mut config.data.directory, &mut config.data.manifest];
+    let data = &mut config.data;
+    let data = [&mut data.directory, &mut data.manifest, &mut data.embedding_weights];
     for path in data.into_iter().chain([&mut config.labels.source]).flatten() {
         *path = path.file_name().map(PathBuf::from).unwrap_or_default();
     }
