@@ -282,6 +282,14 @@ fn check(args: &Args, inputs: &Inputs, is_live: bool, format: Format) -> Result<
             "this format holds one recording; tag them one by one, or choose csv, dcase, rttm, json or jsonl",
         );
     }
+    if args
+        .window
+        .is_some_and(|window| window <= 0.0 || args.overlap.is_some_and(|overlap| overlap >= window))
+    {
+        return wrong(
+            "--window must be longer than no time, and the overlap must be shorter than the window",
+        );
+    }
     if args.frames && format.events().is_some() {
         return wrong("--frames goes with json and jsonl; for other formats use --frames-out");
     }

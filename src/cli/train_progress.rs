@@ -41,7 +41,7 @@ impl Progress {
         match event {
             Event::Loading { done, total } => self.loading(done, total),
             Event::Loaded { clips, seconds } => {
-                self.tell(format!("{clips} clips, {} of sound", duration(seconds)));
+                self.tell(format!("{clips} clips, {} in all", duration(seconds)));
             }
             Event::Message(message) => self.tell(message),
             Event::Warning(warning) => {

@@ -201,6 +201,10 @@ pub struct TrainingConfig {
     pub clip_norm: f64,
     /// Share of the target that is spread over all labels. 0 to 0.5.
     pub label_smoothing: f64,
+    /// How much of a running mean of the weights each step keeps; the mean is what is validated and stored, and is steadier
+    /// than the weights themselves (Polyak & Juditsky 1992). 0 to 0.9999; 0 takes the weights as they are.
+    #[serde(skip_serializing_if = "is_default")]
+    pub weight_averaging: f64,
     /// Epochs without a better validation before training stops; 0 never stops early.
     pub patience: usize,
     /// Seed of everything random: split, first weights, order, dropout, augmentation.
@@ -221,6 +225,7 @@ impl Default for TrainingConfig {
             weight_decay: 0.01,
             clip_norm: 1.0,
             label_smoothing: 0.0,
+            weight_averaging: 0.0,
             patience: 15,
             seed: 0,
             precision: Precision::F32,
@@ -383,6 +388,12 @@ impl TrainingConfig {
             "label_smoothing",
             self.label_smoothing,
             "0 to 0.5",
+        )?;
+        check(
+            (0.0..=0.9999).contains(&self.weight_averaging),
+            "weight_averaging",
+            self.weight_averaging,
+            "0 to 0.9999",
         )?;
         // TOML's integers are signed 64 bits: a larger seed could not be written back.
         check(self.seed <= i64::MAX as u64, "seed", self.seed, "0 to 9223372036854775807")

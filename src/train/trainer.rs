@@ -395,6 +395,7 @@ impl<'a> Learner<'a> {
         };
         let learning_began = Instant::now();
         let mut best: Option<(usize, f64, Weights)> = None;
+        let mut mean = None;
         for epoch in 1..=settings.epochs {
             let mut rng = stream(settings.seed, Use::Order { epoch: epoch as u32 });
             let mut progress = Progress::default();
@@ -409,6 +410,9 @@ impl<'a> Learner<'a> {
                 for batch in batching::batches(&pool, settings.batch_size, &mut rng) {
                     let (gradients, loss, correct) = self.gradients(&batch, optimizer.steps())?;
                     optimizer.step(gradients)?;
+                    if settings.weight_averaging > 0.0 {
+                        mean = Some(self.averaged(mean.take(), optimizer.steps())?);
+                    }
                     progress.add(loss, correct, weight(&batch));
                     if !loss.is_finite() {
                         let message = format!("the loss is {loss} in epoch {epoch}; lower the learning rate");
@@ -425,14 +429,21 @@ impl<'a> Learner<'a> {
                     }
                 }
             }
-            let validated = self.validate(validation)?;
+            // Weights that are no variables: nothing is kept for a way back.
+            let weights = match &mean {
+                Some(mean) => mean.clone(),
+                None => {
+                    self.vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+                }
+            };
+            let validated = self.validate(validation, &weights)?;
             let loss = validated.as_ref().map(|(loss, _)| *loss);
             let better = match (loss, &best) {
                 (Some(loss), Some((_, lowest, _))) => loss < *lowest,
                 _ => true,
             };
             if better {
-                best = Some((epoch, loss.unwrap_or(f64::INFINITY), self.snapshot()?));
+                best = Some((epoch, loss.unwrap_or(f64::INFINITY), copied(&weights)?));
             }
             let elapsed = learning_began.elapsed().as_secs_f64();
             on_event(Event::Epoch {
@@ -526,14 +537,12 @@ impl<'a> Learner<'a> {
     }
 
     /// Mean loss and accuracy on the validation part, if there is one.
-    fn validate(&self, validation: &[Example]) -> Result<Option<(f64, f64)>> {
+    fn validate(&self, validation: &[Example], weights: &Weights) -> Result<Option<(f64, f64)>> {
         if validation.is_empty() {
             return Ok(None);
         }
-        // Weights that are no variables: nothing is kept for a way back.
-        let weights = self.vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
         let classes = self.dataset.labels.len();
-        let network = Network::new(&self.config.network, frame_shape(&self.input), classes, &weights)?;
+        let network = Network::new(&self.config.network, frame_shape(&self.input), classes, weights)?;
         let order = batching::by_length(validation);
         let frames = order.iter().map(|&i| validation[i].features.frames);
         let shards: Vec<(f64, f64)> = batching::shards(frames, SHARD_BYTES / bytes_per_frame(self.config))
@@ -552,10 +561,22 @@ impl<'a> Learner<'a> {
         Ok(Some((loss, correct / total)))
     }
 
-    /// The weights as they are now, in storage of their own.
-    fn snapshot(&self) -> Result<Weights> {
-        self.vars.iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
+    /// The running mean of the weights after `step` steps; young means forget faster.
+    fn averaged(&self, mean: Option<Weights>, step: usize) -> Result<Weights> {
+        let now = |var: &Var| var.as_detached_tensor();
+        let Some(mean) = mean else {
+            return self.vars.iter().map(|(name, var)| Ok((name.clone(), now(var).copy()?))).collect();
+        };
+        let kept = self.config.training.weight_averaging.min((1.0 + step as f64) / (10.0 + step as f64));
+        let each = self.vars.iter().zip(mean.into_values());
+        each.map(|((name, var), mean)| Ok((name.clone(), ((mean * kept)? + (now(var) * (1.0 - kept))?)?)))
+            .collect()
     }
+}
+
+/// Weights in storage of their own.
+fn copied(weights: &Weights) -> Result<Weights> {
+    weights.iter().map(|(name, weight)| Ok((name.clone(), weight.copy()?))).collect()
 }
 
 fn interrupted(best: Option<(usize, f64, Weights)>, epochs: usize) -> Result<Learned> {

@@ -84,11 +84,11 @@ fn a_sample_rate_of_zero_is_an_error() {
 }
 
 #[test]
-fn a_directory_is_an_error_that_points_at_the_files_in_it() {
+fn a_directory_without_media_is_an_error() {
     let place = Workplace::new();
     std::fs::create_dir(place.path("night")).unwrap();
     assert_fails(&place, "night", "path");
-    place.classify(&["night"]).assert_one_error_line(&["night/*.wav"]);
+    place.classify(&["night"]).assert_one_error_line(&["night", "without sound, video or pictures"]);
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub struct VideoConfig {
     pub features: Vec<VideoFeature>,
     /// Planes of `thumbnail` and of `difference`.
     pub color: Color,
+    /// Take each plane's mean out of its `difference`, so that light that flickers does not look like movement.
+    pub difference_center: bool,
     /// Bins of `color_histogram` for each of red, green and blue (2 to 256).
     pub histogram_bins: usize,
     /// Side of a cell of `hog`, in pixels (2 to 256); width and height must hold two. A block is 2 x 2 cells.
@@ -120,6 +122,7 @@ impl Default for VideoConfig {
             height: 32,
             features: vec![VideoFeature::Thumbnail, VideoFeature::Difference],
             color: Color::Gray,
+            difference_center: false,
             histogram_bins: 8,
             hog_cell: 8,
             hog_orientations: 9,

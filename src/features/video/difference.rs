@@ -11,3 +11,9 @@ pub(super) fn append(before: Option<&[u8]>, now: &[u8], out: &mut Vec<f32>) {
         ),
     }
 }
+
+/// Takes the mean of a plane out of it, in double precision.
+pub(super) fn center(plane: &mut [f32]) {
+    let mean = plane.iter().map(|&x| f64::from(x)).sum::<f64>() / plane.len().max(1) as f64;
+    plane.iter_mut().for_each(|x| *x = (f64::from(*x) - mean) as f32);
+}

@@ -115,7 +115,11 @@ impl VideoExtractor {
             match feature {
                 VideoFeature::Thumbnail => thumbnail::append(&planes(picture), out),
                 VideoFeature::Difference => {
+                    let first = out.len();
                     difference::append(previous.map(planes).as_deref(), &planes(picture), out);
+                    if config.difference_center {
+                        out[first..].chunks_exact_mut(height * width).for_each(difference::center);
+                    }
                 }
                 VideoFeature::ColorHistogram => {
                     histogram::append(&picture.pixels, config.histogram_bins, out);
@@ -208,6 +212,16 @@ mod tests {
         let features = extractor.extract(&[prepare(1), prepare(1), prepare(2)]);
         assert!(features.data[..2 * features.dim].iter().all(|&x| x == 0.0));
         assert!(features.data[2 * features.dim..].iter().any(|&x| x != 0.0));
+    }
+
+    #[test]
+    fn a_light_that_flickers_is_no_movement_where_differences_are_centered() {
+        let features = vec![Difference];
+        let config = VideoConfig { features, difference_center: true, ..VideoConfig::default() };
+        let extractor = VideoExtractor::new(&config).unwrap();
+        let frame = |level: u8| VideoFrame { width: 8, height: 8, pixels: vec![level; 192], ticks: 0 };
+        let pictures = [100, 120, 90].map(|level| extractor.prepare(&frame(level)).unwrap());
+        assert!(extractor.extract(&pictures).data.iter().all(|&x| x == 0.0));
     }
 
     #[test]
