@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use percept::decide::top_k;
-use percept::media::AudioOptions;
+use percept::media::MediaOptions;
 use percept::model::{Model, Task};
 use percept::pipeline::Classifier;
 
@@ -12,8 +12,8 @@ fn main() -> percept::Result<()> {
     let model = Model::builtin("digits", Task::Classify).expect("a model of this name is in the program")?;
     let classifier = Classifier::new(model)?;
 
-    let result = classifier.classify_file(&path, &AudioOptions::default())?;
-    println!("{}: {} at {} Hz", path.display(), result.audio.codec, result.audio.sample_rate);
+    let result = classifier.classify_file(&path, &MediaOptions::default())?;
+    println!("{}: {:.2} s", path.display(), result.media.duration());
     for prediction in top_k(&result.scores, &classifier.model().header().labels, 3) {
         println!("{:>8}  {:.4}", prediction.label, prediction.score);
     }

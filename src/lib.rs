@@ -1,6 +1,6 @@
 //! # Percept
 //!
-//! Percept learns to classify and tag sound with recurrent networks, and then does it anywhere.
+//! Percept learns to classify and tag sound and video with recurrent networks, and then does it anywhere.
 //!
 //! The folders are the data flow; each knows nothing of what stands to its right:
 //!
@@ -12,7 +12,8 @@
 //!
 //! * [`media`] opens a file and gives a mono [`signal::Signal`] at the rate that is asked for, or the frames of pictures in
 //!   motion ([`media::video`]).
-//! * [`features`] turns a signal into frames `[T, D]`: power or log-mel spectrogram, MFCC, deltas.
+//! * [`features`] turns a signal into frames `[T, D]`: power or log-mel spectrogram, MFCC, deltas; and pictures
+//!   ([`features::video`]): thumbnails, differences, histograms, motion, embeddings.
 //! * [`nn`] turns frames `[B, T, D]` into logits, `[B, K]` with pooling or `[B, T, K]` without: convolutions over each frame
 //!   or none, stacked, bidirectional LSTM or GRU, linear.
 //! * [`decide`] turns logits into labels with scores; an [`event::Event`] is a label with a beginning and an end.
@@ -24,12 +25,12 @@
 //!
 //! ```
 //! use std::path::Path;
-//! use percept::{decide::top_k, media::AudioOptions, model::{Model, Task}, pipeline::Classifier};
+//! use percept::{decide::top_k, media::MediaOptions, model::{Model, Task}, pipeline::Classifier};
 //!
 //! # fn main() -> percept::Result<()> {
 //! let model = Model::builtin("digits", Task::Classify).expect("a built-in model")?; // or Model::load(path)?
 //! let classifier = Classifier::new(model)?;
-//! let result = classifier.classify_file(Path::new("assets/seven.wav"), &AudioOptions::default())?;
+//! let result = classifier.classify_file(Path::new("assets/seven.wav"), &MediaOptions::default())?;
 //! let best = top_k(&result.scores, &classifier.model().header().labels, 1);
 //! assert_eq!(best[0].label, "seven");
 //! # Ok(())

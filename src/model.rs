@@ -48,9 +48,11 @@ pub struct Builtin {
 }
 
 const DIGITS: &str = "a demonstration that knows spoken digits, zero to nine, at 8 kHz";
+const GESTURES: &str =
+    "a demonstration that knows four hand gestures: stop, clockwise, counter_clockwise and move";
 
 /// The models inside the program. The first of a kind and task is used where none is named.
-const BUILTIN: [Builtin; 2] = [
+const BUILTIN: [Builtin; 4] = [
     Builtin {
         name: "digits",
         task: Task::Classify,
@@ -64,6 +66,20 @@ const BUILTIN: [Builtin; 2] = [
         kind: InputKind::Audio,
         about: DIGITS,
         bytes: include_bytes!("../assets/digits-tag.safetensors"),
+    },
+    Builtin {
+        name: "gestures",
+        task: Task::Classify,
+        kind: InputKind::Video,
+        about: GESTURES,
+        bytes: include_bytes!("../assets/gestures.safetensors"),
+    },
+    Builtin {
+        name: "gestures",
+        task: Task::Tag,
+        kind: InputKind::Video,
+        about: GESTURES,
+        bytes: include_bytes!("../assets/gestures-tag.safetensors"),
     },
 ];
 

@@ -37,12 +37,13 @@ Examples:
   percept classify call.wav                        what is in a recording, by the built-in model
   percept classify -m birds.safetensors *.flac     ... by your own
   percept tag night.flac                           what happens when in it
+  percept tag frames/                              ... in a directory of pictures, or a video
   percept train calls/ -o birds.safetensors        make your own: one folder a label
   percept evaluate -m birds.safetensors test/      how good it is
   percept probe interview.mp4                      what a file holds
   percept COMMAND --help                           more on a command";
 
-/// Learns to classify and tag sound with recurrent networks, then does it anywhere.
+/// Learns to classify and tag sound and video with recurrent networks, then does it anywhere.
 #[derive(Debug, clap::Parser)]
 #[command(name = "percept", version, after_help = EXAMPLES, styles = STYLES)]
 pub struct Cli {

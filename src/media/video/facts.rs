@@ -73,16 +73,17 @@ impl Video {
     /// There are no more frames.
     pub fn finish(&mut self, reader: &VideoReader) {
         self.warnings.extend(reader.warnings());
-        self.fps = match self.seconds_between() {
+        let between = i128::from(self.last) - i128::from(self.first);
+        self.fps = match self.num_frames.checked_sub(1) {
             // What is left out of a directory makes it no slower.
             _ if self.container == IMAGES => Some(self.time_base.rate()),
-            seconds if self.num_frames > 1 && seconds > 0.0 => Some((self.num_frames - 1) as f64 / seconds),
+            Some(steps @ 1..) if between > 0 => {
+                let TimeBase { numerator, denominator } = self.time_base;
+                let ticks = steps as u128 * u128::from(denominator);
+                Some(ticks as f64 / (between * i128::from(numerator)) as f64)
+            }
             _ => None,
         };
-    }
-
-    fn seconds_between(&self) -> f64 {
-        self.time_base.seconds(self.last.saturating_sub(self.first))
     }
 
     /// From the first frame to the end of the last one, in seconds; 0 for a single frame.
