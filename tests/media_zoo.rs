@@ -275,7 +275,8 @@ fn probe_agrees_with_reading() {
 fn frames_of_pictures_have_the_times_that_ffprobe_gives() {
     let Some(zoo) = zoo() else { return };
     let found = |path: &str| {
-        let options = ProbeOptions { frames: true, video: VideoOptions { fps: Some(10.0) } };
+        let options =
+            ProbeOptions { frames: true, video: VideoOptions { fps: Some(10.0), ..VideoOptions::default() } };
         let probe = probe(&zoo.join(path), &options).unwrap();
         match probe.streams.into_iter().next() {
             Some(Stream::Video(stream)) => (stream.frames.unwrap(), probe.warnings),

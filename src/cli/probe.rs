@@ -1,6 +1,7 @@
 //! `percept probe`: what media files hold, as JSON.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,9 +27,17 @@ pub struct Args {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// Also give the time of each frame of the first video stream
+    /// Also give the time of each frame of the video streams
     #[arg(long)]
     frames: bool,
+
+    /// Give the frames of this video track alone, counted from 1
+    #[arg(long, value_name = "N", requires = "frames")]
+    video_track: Option<NonZeroUsize>,
+
+    /// Give the frames of this programme of an MPEG transport stream alone
+    #[arg(long, value_name = "NUMBER", requires = "frames")]
+    program: Option<u32>,
 
     /// Frames a second of a directory of pictures [default: what its frames.json says, otherwise 25]
     #[arg(long, value_name = "FPS")]
@@ -38,7 +47,9 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode> {
     refuse_stdin(&args.files)?;
     let mut writer = JsonWriter::new(io::BufWriter::new(io::stdout()), args.files.len() > 1);
-    let options = ProbeOptions { frames: args.frames, video: VideoOptions { fps: args.fps } };
+    let video_track = args.video_track.map(|n| n.get() - 1);
+    let video = VideoOptions { fps: args.fps, video_track, program: args.program };
+    let options = ProbeOptions { frames: args.frames, video };
     let mut failed = 0;
     for path in &args.files {
         let result = one_input(path, || probe(path, &options));

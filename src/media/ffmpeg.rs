@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::limits::{FFMPEG_PATIENCE, MAX_FFMPEG_MESSAGES, MAX_FFPROBE_OUTPUT, MAX_TRACKS};
 use super::reader::{Step, StreamInfo, check_stream, no_such_track};
-use crate::error::one_line;
+use crate::error::{one_line, some_of};
 use crate::{Error, ErrorKind, Result};
 
 /// Names another program than the `ffmpeg` on the PATH; `ffprobe` is looked for beside it. A path where there
@@ -107,12 +107,28 @@ pub(super) fn decoder(native: &Error) -> Result<Command> {
 }
 
 /// What `ffprobe` prints.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Report {
     #[serde(default)]
     pub streams: Vec<ReportStream>,
+    /// Of a transport stream.
+    #[serde(default)]
+    programs: Vec<Program>,
     #[serde(default)]
     format: ReportFormat,
+}
+
+#[derive(Debug, Deserialize)]
+struct Program {
+    program_id: u32,
+    #[serde(default)]
+    streams: Vec<ProgramStream>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ProgramStream {
+    /// Position among all streams.
+    index: usize,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -145,6 +161,7 @@ pub(super) struct ReportStream {
 struct Disposition {
     #[serde(default)]
     default: u8,
+    /// Cover art, or pictures of chapters.
     #[serde(default)]
     attached_pic: u8,
 }
@@ -156,17 +173,21 @@ struct Tags {
 }
 
 impl ReportStream {
+    /// Whether it is a video, and no cover art.
+    pub fn is_video(&self) -> bool {
+        self.codec_type == "video" && self.disposition.attached_pic == 0
+    }
+
+    pub fn is_default(&self) -> bool {
+        self.disposition.default != 0
+    }
+
     pub fn codec(&self) -> String {
         self.codec_name.clone().unwrap_or_else(|| "unknown".into())
     }
 
     pub fn sample_rate(&self) -> u32 {
         self.sample_rate.as_deref().and_then(|rate| rate.parse().ok()).unwrap_or(0)
-    }
-
-    /// Whether it is a picture of a record's cover, and no video.
-    pub fn is_cover(&self) -> bool {
-        self.disposition.attached_pic != 0
     }
 
     pub fn language(&self) -> Option<String> {
@@ -188,10 +209,34 @@ impl Report {
         self.streams.iter().filter(|stream| stream.codec_type == "audio")
     }
 
+    /// Positions of the video streams among all; of one programme, where it is asked for.
+    pub fn video(&self, program: Option<u32>) -> Result<Vec<usize>> {
+        let streams = self.streams.iter().enumerate().filter(|(_, stream)| stream.is_video());
+        let mut indices: Vec<usize> = streams.map(|(index, _)| index).collect();
+        if let Some(number) = program {
+            let Some(program) = self.programs.iter().find(|program| program.program_id == number) else {
+                let numbers = self.programs.iter().map(|program| program.program_id.to_string());
+                let numbers: Vec<String> = numbers.collect();
+                return Err(no_such_program(number, &numbers));
+            };
+            indices.retain(|index| program.streams.iter().any(|stream| stream.index == *index));
+        }
+        Ok(indices)
+    }
+
     /// Position of the default among the audio streams.
     pub fn default_track(&self) -> usize {
-        self.audio().position(|stream| stream.disposition.default != 0).unwrap_or(0)
+        self.audio().position(|stream| stream.is_default()).unwrap_or(0)
     }
+}
+
+/// The error where a programme is asked for, and those with these numbers are there.
+pub(super) fn no_such_program(asked: u32, there: &[String]) -> Error {
+    let why = match there {
+        [] => "only MPEG transport streams have programmes".to_string(),
+        numbers => format!("the file has {}", some_of(numbers)),
+    };
+    Error::new(ErrorKind::Config, format!("there is no programme {asked}: {why}"))
 }
 
 /// Asks `ffprobe` about a file that Percept itself could not read, for the reason `native`.
@@ -208,7 +253,8 @@ pub(super) fn report(path: &Path, native: &Error) -> Result<Report> {
         .args(["-v", "error", "-protocol_whitelist", "file,pipe", "-of", "json", "-show_entries"])
         .arg(
             "format=format_name:stream=codec_type,codec_name,sample_rate,channels,width,height:\
-             stream_disposition=default:stream_tags=language",
+             stream_disposition=default,attached_pic:stream_tags=language:\
+             program=program_id:program_stream=index",
         )
         .arg("-i")
         .arg(file_url(path))
@@ -233,8 +279,7 @@ pub(super) fn report(path: &Path, native: &Error) -> Result<Report> {
         Ok(json) => json.unwrap_or_default(),
         Err(_) => return Err(tool_failed(&programs.ffprobe, "it gave no answer in time")),
     };
-    let report: Report =
-        serde_json::from_slice(&json).unwrap_or(Report { streams: Vec::new(), format: Default::default() });
+    let report: Report = serde_json::from_slice(&json).unwrap_or_default();
     if report.streams.is_empty() {
         let message = match native.kind {
             ErrorKind::UnknownFormat => {

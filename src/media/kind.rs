@@ -44,5 +44,5 @@ fn has_pictures(path: &Path) -> crate::Result<bool> {
 
 fn ffmpeg_sees_pictures(path: &Path) -> crate::Result<bool> {
     let report = ffmpeg::report(path, &Error::new(ErrorKind::UnknownFormat, "unknown"))?;
-    Ok(report.streams.iter().any(|stream| stream.codec_type == "video" && !stream.is_cover()))
+    Ok(report.streams.iter().any(|stream| stream.is_video()))
 }

@@ -21,6 +21,10 @@ pub const MAX_CHUNKS: usize = 10_000;
 pub const MAX_MP4_BOXES: usize = 1_000_000;
 /// Most samples of an MP4 file, over all tracks, whose tables are held in memory (about 64 bytes each).
 pub const MAX_MP4_SAMPLES: u64 = 4_000_000;
+/// Longest description of how a track of an MP4 file is coded, in bytes.
+pub const MAX_SAMPLE_ENTRY: u64 = 1 << 20;
+/// How far to look through the head of a Matroska file, in bytes.
+pub const MAX_MKV_HEAD: u64 = 1 << 20;
 /// Longest `fmt ` chunk read.
 pub const MAX_FORMAT_CHUNK: u64 = 4096;
 /// How far to look for the first frame of an MPEG stream behind junk, in bytes.
@@ -47,6 +51,8 @@ pub const MAX_FRAME_SIDE: u32 = 16_384;
 pub const MAX_FRAME_BYTES: u64 = 512 << 20;
 /// Most memory for pictures of a directory that are decoded ahead, in bytes.
 pub const MAX_BYTES_AHEAD: u64 = 256 << 20;
+/// A step of the time stamps of a transport stream that is longer is a new clock, in seconds.
+pub const MAX_STEP_SECONDS: f64 = 10.0;
 /// Most pictures of one video.
 pub const MAX_FRAMES: usize = 10_000_000;
 /// Fastest video, in frames a second.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::limits::MAX_CHUNKS;
 #[cfg(feature = "h264")]
-use super::limits::MAX_MP4_BOXES;
+use super::limits::{MAX_MP4_BOXES, MAX_SAMPLE_ENTRY, MAX_TRACKS};
 
 /// The part of a track that is to be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,64 @@ pub(super) fn count_samples(path: &Path) -> Option<u64> {
     }
     // What was not walked through is not counted.
     (reader.budget > 0).then_some(samples)
+}
+
+/// How a track's pictures are coded: its first sample entry.
+#[cfg(feature = "h264")]
+pub(super) struct SampleEntry {
+    /// `avc1`, `hvc1`, ...
+    pub kind: [u8; 4],
+    /// Entries in all: more than one where the coding changes on the way.
+    pub count: u64,
+    /// The `avcC` box, for H.264.
+    pub avcc: Option<Vec<u8>>,
+}
+
+#[cfg(feature = "h264")]
+pub(super) fn sample_entry(path: &Path, track_id: u32) -> Option<SampleEntry> {
+    // Version, flags and count of the entries; what stands in an entry for pictures before its boxes.
+    const LIST_HEAD: u64 = 8;
+    const PICTURE_HEAD: u64 = 78;
+    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
+    let end = reader.file.metadata().ok()?.len();
+    let moov = reader.find(0, end, b"moov")?;
+    let trak = reader.track(moov, track_id)?;
+    let stsd = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
+    let count = number(reader.bytes(stsd, LIST_HEAD)?.get(4..8)?);
+    let (kind, body, end) = reader.next(stsd.0 + LIST_HEAD, stsd.1)?;
+    let avcc = reader.find(body.checked_add(PICTURE_HEAD)?, end, b"avcC");
+    let avcc = avcc.and_then(|avcc| reader.bytes(avcc, MAX_SAMPLE_ENTRY));
+    Some(SampleEntry { kind, count, avcc })
+}
+
+/// Whether the file has the box that says what is where in it.
+#[cfg(feature = "h264")]
+pub(super) fn has_index(path: &Path) -> bool {
+    let find = || {
+        let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
+        let end = reader.file.metadata().ok()?.len();
+        reader.find(0, end, b"moov")
+    };
+    find().is_some()
+}
+
+/// The tracks that hold pictures of chapters for other tracks, by their ids.
+#[cfg(feature = "h264")]
+pub(super) fn chapter_tracks(path: &Path) -> Vec<u32> {
+    let find = || {
+        let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
+        let end = reader.file.metadata().ok()?.len();
+        let moov = reader.find(0, end, b"moov")?;
+        let mut ids = Vec::new();
+        for trak in reader.all(moov, b"trak") {
+            if let Some(chap) = reader.find_path(trak, &[b"tref", b"chap"]) {
+                let bytes = reader.bytes(chap, 4 * MAX_TRACKS as u64)?;
+                ids.extend(bytes.as_chunks().0.iter().map(|&id| u32::from_be_bytes(id)));
+            }
+        }
+        Some(ids)
+    };
+    find().unwrap_or_default()
 }
 
 /// Start of the first edit that is not empty, and its length when it is the only one.

@@ -59,10 +59,13 @@ pub struct AudioStream {
     pub language: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct VideoStream {
     /// Position among all streams, from 0.
     pub index: usize,
+    /// Position among the video streams, counted from 1: what `--video-track` takes; absent for cover art.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub video_track: Option<usize>,
     /// ffmpeg's name: `h264`, `vp9`, ...
     pub codec: String,
     /// In pixels, as coded (before rotation).
@@ -95,7 +98,7 @@ pub struct FrameTimes {
 /// What to say of a file beside its streams.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProbeOptions {
-    /// The time of each frame.
+    /// The time of each frame of all video streams, or of that which `video` names.
     pub frames: bool,
     pub video: VideoOptions,
 }
@@ -130,7 +133,8 @@ fn probe_any(path: &Path, options: &ProbeOptions) -> Result<Probe> {
         Container::Foreign(_) | Container::NoSound(_) => {}
         container => match packets::open(file, start, container, path) {
             Ok(format) if packets::all_known(format.as_ref()) || !ffmpeg::is_available() => {
-                return Ok(from_tracks(path, format.as_ref(), container, options));
+                video::no_programs(&options.video)?;
+                return from_tracks(path, format.as_ref(), container, options);
             }
             Ok(_) => {
                 return from_ffmpeg(path, &Error::new(ErrorKind::UnsupportedCodec, "unknown codec"), options);
@@ -160,7 +164,7 @@ fn probe_any(path: &Path, options: &ProbeOptions) -> Result<Probe> {
 fn from_pictures(path: &Path, options: &ProbeOptions) -> Result<Probe> {
     let mut reader = VideoReader::open(path, &options.video)?;
     let VideoInfo { container, codec, .. } = reader.info().clone();
-    let stream = VideoStream { index: 0, codec, width: None, height: None, num_frames: None, frames: None };
+    let stream = VideoStream { codec, video_track: Some(1), ..VideoStream::default() };
     let stream = watched(stream, &mut reader, options)?;
     Ok(Probe { container, streams: vec![Stream::Video(stream)], warnings: reader.warnings() })
 }
@@ -186,19 +190,17 @@ fn watched(mut stream: VideoStream, reader: &mut VideoReader, options: &ProbeOpt
     Ok(stream)
 }
 
-/// The first video stream with its frames, where they are asked for; or a warning why there are none. `before` are the
-/// streams before it.
+/// A video stream with its frames, where they are asked for; or a warning why there are none.
 fn with_frames(
     path: &Path,
     stream: VideoStream,
     options: &ProbeOptions,
-    before: &[Stream],
     warnings: &mut Vec<String>,
 ) -> VideoStream {
-    if !options.frames || before.iter().any(|stream| matches!(stream, Stream::Video(_))) {
-        return stream;
-    }
-    let read = VideoReader::open(path, &options.video).and_then(|mut reader| {
+    // Counted from 0, over all programmes.
+    let track = stream.video_track.map(|track| track - 1);
+    let video = VideoOptions { video_track: track, program: None, ..options.video.clone() };
+    let read = VideoReader::open(path, &video).and_then(|mut reader| {
         let stream = watched(stream.clone(), &mut reader, options)?;
         warnings.extend(reader.warnings());
         Ok(stream)
@@ -214,11 +216,11 @@ fn from_tracks(
     format: &dyn FormatReader,
     container: Container,
     options: &ProbeOptions,
-) -> Probe {
+) -> Result<Probe> {
     let mut streams = Vec::new();
     let mut warnings = Vec::new();
     let default = packets::default_track(format);
-    let mut audio_track = 0;
+    let (mut audio_track, mut video_track) = (0, 0);
     for (index, track) in format.tracks().iter().enumerate() {
         streams.push(match &track.codec_params {
             Some(CodecParameters::Audio(parameters)) => {
@@ -236,15 +238,20 @@ fn from_tracks(
                 Stream::Audio(decoded(path, asked, stream, &mut warnings))
             }
             Some(CodecParameters::Video(parameters)) => {
+                video_track += 1;
                 let stream = VideoStream {
                     index,
-                    codec: video_codec_name(parameters.codec),
+                    video_track: Some(video_track),
+                    codec: video_codec_name(parameters.codec).into(),
                     width: parameters.width.map(u32::from),
                     height: parameters.height.map(u32::from),
-                    num_frames: None,
-                    frames: None,
+                    ..VideoStream::default()
                 };
-                Stream::Video(with_frames(path, stream, options, &streams, &mut warnings))
+                let wanted = options.video.video_track.is_none_or(|wanted| wanted == video_track - 1);
+                Stream::Video(match options.frames && wanted {
+                    true => with_frames(path, stream, options, &mut warnings),
+                    false => stream,
+                })
             }
             other => {
                 if other.is_none() {
@@ -259,14 +266,23 @@ fn from_tracks(
         Stream::Audio(audio) => Some(audio.codec.as_str()),
         _ => None,
     });
-    Probe { container: packets::container_label(container, codec.unwrap_or_default()), streams, warnings }
+    let container = packets::container_label(container, codec.unwrap_or_default());
+    if let Some(track) = options.video.video_track {
+        video::choose(Some(track), 0, video_track)?;
+    }
+    Ok(Probe { container, streams, warnings })
 }
 
 fn from_ffmpeg(path: &Path, native: &Error, options: &ProbeOptions) -> Result<Probe> {
     let report = ffmpeg::report(path, native)?;
     let mut warnings = Vec::new();
     let default = report.default_track();
-    let mut audio_track = 0;
+    let (mut audio_track, mut video_track) = (0, 0);
+    let mut wanted = report.video(options.video.program)?;
+    if let Some(track) = options.video.video_track {
+        let track = video::choose(Some(track), 0, wanted.len())?;
+        wanted = vec![wanted[track]];
+    }
     let mut streams = Vec::new();
     for (index, found) in report.streams.iter().enumerate() {
         streams.push(match found.codec_type.as_str() {
@@ -283,15 +299,19 @@ fn from_ffmpeg(path: &Path, native: &Error, options: &ProbeOptions) -> Result<Pr
                 Stream::Audio(decoded(path, Some(audio_track - 1), stream, &mut warnings))
             }
             "video" => {
+                video_track += usize::from(found.is_video());
                 let stream = VideoStream {
                     index,
+                    video_track: found.is_video().then_some(video_track),
                     codec: found.codec(),
                     width: found.width,
                     height: found.height,
-                    num_frames: None,
-                    frames: None,
+                    ..VideoStream::default()
                 };
-                Stream::Video(with_frames(path, stream, options, &streams, &mut warnings))
+                Stream::Video(match options.frames && wanted.contains(&index) {
+                    true => with_frames(path, stream, options, &mut warnings),
+                    false => stream,
+                })
             }
             _ => Stream::Other(OtherStream { index, codec: found.codec() }),
         });
@@ -359,8 +379,8 @@ fn counted(stream: AudioStream, mut reader: AudioReader, warnings: &mut Vec<Stri
 }
 
 /// ffmpeg's name of a video codec.
-fn video_codec_name(id: VideoCodecId) -> String {
-    let name = match id {
+pub(super) fn video_codec_name(id: VideoCodecId) -> &'static str {
+    match id {
         CODEC_ID_H264 => "h264",
         CODEC_ID_HEVC => "hevc",
         CODEC_ID_VVC => "vvc",
@@ -376,6 +396,5 @@ fn video_codec_name(id: VideoCodecId) -> String {
         CODEC_ID_VC1 => "vc1",
         CODEC_ID_FLV => "flv1",
         _ => "unknown",
-    };
-    name.into()
+    }
 }

@@ -40,9 +40,19 @@ pub fn is_vectors(path: &Path) -> bool {
     if !path.is_file() {
         return false;
     }
+    head(path).is_some_and(|head| head.starts_with(npy::MAGIC) || is_safetensors(&head) && !is_model(&head))
+}
+
+/// The first bytes, with the whole header of safetensors.
+fn head(path: &Path) -> Option<Vec<u8>> {
+    let mut file = File::open(path).ok()?;
     let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(8 + MAX_VECTOR_HEADER).read_to_end(&mut head));
-    read.is_ok() && (head.starts_with(npy::MAGIC) || is_safetensors(&head) && !is_model(&head))
+    (&mut file).take(9).read_to_end(&mut head).ok()?;
+    if is_safetensors(&head) {
+        let length = u64::from_le_bytes(*head.first_chunk()?);
+        file.take(length - 1).read_to_end(&mut head).ok()?;
+    }
+    Some(head)
 }
 
 /// Reads a matrix of numbers with a row a frame, from a file that is recognised by its content:
@@ -87,7 +97,9 @@ fn parse(bytes: &[u8]) -> Result<Vectors> {
 /// The length of the header in 8 bytes, and the header's first character.
 fn is_safetensors(bytes: &[u8]) -> bool {
     bytes.get(8) == Some(&b'{')
-        && bytes.first_chunk().is_some_and(|length| u64::from_le_bytes(*length) <= MAX_VECTOR_HEADER)
+        && bytes
+            .first_chunk()
+            .is_some_and(|length| (2..=MAX_VECTOR_HEADER).contains(&u64::from_le_bytes(*length)))
 }
 
 /// Whether the header that is in `bytes` has the entry of a model.

@@ -121,12 +121,16 @@ fn kind(path: &Path) -> Kind {
     if is_still_picture(path) {
         return Kind::Picture;
     }
+    // Its numbers may look like anything.
+    if is_vectors(path) {
+        return Kind::Media;
+    }
     let container = File::open(path).ok().and_then(|mut file| sniff(&mut file).ok());
     match container.map(|(container, _)| container) {
         Some(Container::NoSound("a GIF picture")) => Kind::Media,
         Some(Container::NoSound(_) | Container::Text) => Kind::Other,
         // Nothing that is known, or a file that cannot be opened.
-        Some(Container::Unknown) | None if is_vectors(path) || has_media_ending(path) => Kind::Media,
+        Some(Container::Unknown) | None if has_media_ending(path) => Kind::Media,
         Some(Container::Unknown) | None => Kind::Other,
         Some(_) => Kind::Media,
     }
@@ -165,7 +169,7 @@ mod tests {
         put(folder.path(), "table.wav", b"a,b\n1,2\n");
         put(folder.path(), "empty.flac", b"");
         put(folder.path(), "x.npy", b"\x93NUMPY\x01\x00");
-        put(folder.path(), "model.bin", b"\x20\0\0\0\0\0\0\0{\"__metadata__\":{\"percept\":\"{}\"}}");
+        put(folder.path(), "model.bin", b"\x21\0\0\0\0\0\0\0{\"__metadata__\":{\"percept\":\"{}\"}}");
         let found = walk(folder.path()).unwrap();
         let expected = ["2.wav", "10.wav", "a/x.bin", "b/sound", "empty.flac", "x.npy"];
         assert_eq!(names(folder.path(), &found), expected);

@@ -6,9 +6,10 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::Duration;
 
-use super::super::ffmpeg::{decoder, file_url, report, what_it_said, without_addresses};
+use super::super::ffmpeg::{Report, decoder, file_url, report, what_it_said, without_addresses};
 use super::super::limits::{FFMPEG_PATIENCE, MAX_FFMPEG_LINE};
-use super::{VideoInfo, check_size};
+use super::clock::Clock;
+use super::{VideoInfo, VideoOptions, check_size, choose};
 use crate::error::one_line;
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
@@ -18,10 +19,10 @@ pub(super) struct FfmpegVideo {
     child: Child,
     said: Receiver<Said>,
     /// The first frame's, read when opening.
-    first: Option<i64>,
+    first: Option<Option<i64>>,
     pictures: Receiver<std::io::Result<Vec<u8>>>,
     size: (u32, u32),
-    ticks: i64,
+    clock: Clock,
     errors: Vec<String>,
     ended: bool,
 }
@@ -39,18 +40,16 @@ enum Said {
 }
 
 impl FfmpegVideo {
-    /// Starts ffmpeg on the first video track of a file that Percept itself could not read, for the reason `native`.
-    pub fn open(path: &Path, native: &Error) -> Result<(Self, VideoInfo)> {
+    /// Starts ffmpeg on a file that Percept itself could not read, for the reason `native`.
+    pub fn open(path: &Path, options: &VideoOptions, native: &Error) -> Result<(Self, VideoInfo)> {
         let report = report(path, native)?;
-        let Some(stream) = report.streams.iter().find(|stream| stream.codec_type == "video") else {
-            return Err(Error::new(ErrorKind::Empty, "the file holds no video track"));
-        };
+        let index = chosen(&report, options)?;
         let mut child = decoder(native)?
             // Errors are told from the rest by the level before each line.
             .args(["-nostdin", "-hide_banner", "-nostats", "-v", "level+info"])
             .args(["-protocol_whitelist", "file,pipe", "-copyts", "-i"])
             .arg(file_url(path))
-            .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", "showinfo=checksum=0"])
+            .args(["-map", &format!("0:{index}"), "-an", "-sn", "-dn", "-vf", "showinfo=checksum=0"])
             .args(["-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -64,11 +63,20 @@ impl FfmpegVideo {
         }
         // Until the size is known nothing reads the pictures.
         let (sender, pictures) = sync_channel(2);
-        let (size, ticks) = ((0, 0), 0);
-        let mut video =
-            Self { child, said, first: None, pictures, size, ticks, errors: Vec::new(), ended: false };
+        let clock = Clock::new(TimeBase { numerator: 1, denominator: 1000 }, false);
+        let mut video = Self {
+            child,
+            said,
+            first: None,
+            pictures,
+            size: (0, 0),
+            clock,
+            errors: Vec::new(),
+            ended: false,
+        };
         let (time_base, ticks, size) = video.first_frame(native)?;
         (video.first, video.size) = (Some(ticks), size);
+        video.clock = Clock::new(time_base, is_a_stream(&report));
         let bytes = check_size(size.0, size.1)?;
         if let Some(mut stdout) = stdout {
             std::thread::spawn(move || {
@@ -83,18 +91,19 @@ impl FfmpegVideo {
                 }
             });
         }
-        let info = VideoInfo { container: report.container(), codec: stream.codec(), time_base };
+        let info =
+            VideoInfo { container: report.container(), codec: report.streams[index].codec(), time_base };
         Ok((video, info))
     }
 
-    fn first_frame(&mut self, native: &Error) -> Result<(TimeBase, i64, (u32, u32))> {
+    fn first_frame(&mut self, native: &Error) -> Result<(TimeBase, Option<i64>, (u32, u32))> {
         let mut time_base = None;
         loop {
             match self.said.recv_timeout(Duration::from_secs(FFMPEG_PATIENCE)) {
                 Ok(Said::TimeBase(found)) => time_base = Some(found),
                 Ok(Said::Frame { ticks, size }) => {
                     let time_base = time_base.unwrap_or(TimeBase { numerator: 1, denominator: 1000 });
-                    return Ok((time_base, ticks.unwrap_or(0), size));
+                    return Ok((time_base, ticks, size));
                 }
                 Ok(Said::Error(error)) => self.errors.push(error),
                 Err(_) => {
@@ -126,7 +135,7 @@ impl FfmpegVideo {
         let (width, height) = self.size;
         match frame {
             Some((ticks, pixels)) if pixels.len() == 3 * width as usize * height as usize => {
-                self.ticks = ticks;
+                let ticks = self.clock.next(ticks);
                 Some(VideoFrame { width, height, pixels, ticks })
             }
             _ => {
@@ -136,14 +145,14 @@ impl FfmpegVideo {
         }
     }
 
-    /// `None` where ffmpeg has closed its error stream.
-    fn next_ticks(&mut self) -> std::result::Result<Option<i64>, RecvTimeoutError> {
+    /// The time stamp of the next frame, if it has one; `None` where ffmpeg has closed its error stream.
+    fn next_ticks(&mut self) -> std::result::Result<Option<Option<i64>>, RecvTimeoutError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
         loop {
             match self.said.recv_timeout(Duration::from_secs(FFMPEG_PATIENCE))? {
-                Said::Frame { ticks, .. } => return Ok(Some(ticks.unwrap_or(self.ticks + 1))),
+                Said::Frame { ticks, .. } => return Ok(Some(ticks)),
                 Said::Error(error) => self.errors.push(error),
                 Said::TimeBase(_) => {}
             }
@@ -152,6 +161,7 @@ impl FfmpegVideo {
 
     fn finish(&mut self, warnings: &mut Vec<String>) {
         self.ended = true;
+        warnings.extend(self.clock.warning());
         self.errors.extend(self.said.try_iter().filter_map(|said| match said {
             Said::Error(error) => Some(error),
             _ => None,
@@ -167,6 +177,18 @@ impl Drop for FfmpegVideo {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The position among all streams of the one that is asked for.
+fn chosen(report: &Report, options: &VideoOptions) -> Result<usize> {
+    let indices = report.video(options.program)?;
+    let default = indices.iter().position(|&index| report.streams[index].is_default()).unwrap_or(0);
+    Ok(indices[choose(options.video_track, default, indices.len())?])
+}
+
+/// Whether time stamps may start anew on the way: what is broadcast, or made for it.
+fn is_a_stream(report: &Report) -> bool {
+    matches!(report.container().as_str(), "mpegts" | "mpeg")
 }
 
 /// Reads the error stream to its end.

@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn read_all(folder: &Path, fps: Option<f64>) -> Result<(Vec<(i64, u8)>, VideoReader)> {
-        let mut reader = VideoReader::open(folder, &VideoOptions { fps })?;
+        let mut reader = VideoReader::open(folder, &VideoOptions { fps, ..VideoOptions::default() })?;
         let mut frames = Vec::new();
         while let Some(frame) = reader.next_frame()? {
             assert_eq!(frame.pixels.len(), 3 * (frame.width * frame.height) as usize);
@@ -360,14 +360,46 @@ mod tests {
         let error = read_all(folder.path(), Some(5.0)).err().unwrap();
         assert!(error.message.contains("not one frame can be read; frame 1 (1.jpg)"), "{error}");
         assert!(read_all(folder.path(), Some(0.0)).err().unwrap().message.contains("0 frames a second"));
-        // A head that promises 60,000 x 60,000 pixels.
-        let mut huge = b"BM".to_vec();
-        huge.extend([54, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0]);
-        huge.extend([60_000u32, 60_000].iter().flat_map(|side| side.to_le_bytes()));
-        huge.extend([1, 0, 24, 0]);
-        huge.resize(54, 0);
-        std::fs::write(folder.path().join("1.jpg"), huge).unwrap();
-        let error = read_all(folder.path(), Some(5.0)).err().unwrap();
-        assert!(error.message.contains("larger than 16384 x 16384"), "{error}");
+    }
+
+    #[test]
+    fn a_head_that_promises_a_huge_picture_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bmp = b"BM".to_vec();
+        bmp.extend([54, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0]);
+        bmp.extend([60_000u32, 60_000].iter().flat_map(|side| side.to_le_bytes()));
+        bmp.extend([1, 0, 24, 0]);
+        bmp.resize(54, 0);
+        picture(folder.path(), "1.jpg", 8, 1);
+        let mut jpeg = std::fs::read(folder.path().join("1.jpg")).unwrap();
+        // SOF0: length, precision, height, width.
+        let at = jpeg.windows(2).position(|bytes| bytes == [0xFF, 0xC0]).unwrap() + 5;
+        jpeg[at..at + 4].copy_from_slice(&[0xEA, 0x60, 0xEA, 0x60]);
+        picture(folder.path(), "1.png", 8, 1);
+        let mut png = std::fs::read(folder.path().join("1.png")).unwrap();
+        std::fs::remove_file(folder.path().join("1.png")).unwrap();
+        png[16..24].copy_from_slice(&[0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60]);
+        // The checksum of `IHDR`, by zlib.crc32.
+        png[29..33].copy_from_slice(&0x0FB0_E215_u32.to_be_bytes());
+        for (kind, bytes) in [("bmp", bmp), ("jpeg", jpeg), ("png", png)] {
+            std::fs::write(folder.path().join("1.jpg"), bytes).unwrap();
+            let error = read_all(folder.path(), Some(5.0)).err().unwrap();
+            assert!(error.message.contains("larger than 16384 x 16384"), "{kind}: {error}");
+        }
+    }
+
+    #[test]
+    fn within_a_worker_of_rayon_the_frames_are_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        (0..40).for_each(|i| picture(folder.path(), &format!("{i}.png"), 4, i));
+        std::fs::write(folder.path().join("7.png"), "hello").unwrap();
+        let read = || {
+            let (frames, reader) = read_all(folder.path(), Some(10.0)).unwrap();
+            (frames, reader.warnings())
+        };
+        let outside = read();
+        assert_eq!((outside.0.len(), outside.1.len()), (39, 1));
+        let inside: Vec<_> = (0..8).into_par_iter().map(|_| read()).collect();
+        assert!(inside.iter().all(|inside| *inside == outside));
     }
 }

@@ -1,14 +1,21 @@
 //! Pictures in motion: one way to read them frame by frame, whatever they come from.
 
 mod animation;
+mod clock;
 mod facts;
 mod ffmpeg;
 #[cfg(feature = "h264")]
 mod h264;
 mod images;
 #[cfg(feature = "h264")]
+mod mkv;
+#[cfg(feature = "h264")]
 mod mp4;
+#[cfg(feature = "h264")]
+mod rgb;
 mod sample;
+#[cfg(feature = "h264")]
+mod sps;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -16,6 +23,7 @@ use std::path::Path;
 
 use image::{ImageError, Limits};
 
+use super::ffmpeg::no_such_program;
 use super::limits::{MAX_FPS, MAX_FRAME_BYTES, MAX_FRAME_SIDE, MAX_FRAMES};
 use super::sniff::{Container, sniff};
 use crate::signal::VideoFrame;
@@ -33,12 +41,17 @@ pub use sample::Sampler;
 pub struct VideoOptions {
     /// Frames a second of a directory of pictures, over what `frames.json` says.
     pub fps: Option<f64>,
+    /// Video track, counted from 0 among the video tracks (cover art and pictures of chapters are none); `None` takes the
+    /// file's default.
+    pub video_track: Option<usize>,
+    /// Number of a programme in an MPEG transport stream: the video tracks are then those of this programme.
+    pub program: Option<u32>,
 }
 
 /// What a video is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VideoInfo {
-    /// `images`, `gif`, `webp`, `png`, `mp4`, `mov`.
+    /// `images`, `gif`, `webp`, `png`, `mp4`, `mov`, `mkv`, ...
     pub container: String,
     /// ffmpeg's name of the pictures' kind: `mjpeg`, `png`, `gif`, `h264`, ...; `mixed`.
     pub codec: String,
@@ -63,15 +76,18 @@ enum Source {
     Animation(Animation),
     #[cfg(feature = "h264")]
     Mp4(Box<mp4::Mp4Video>),
+    #[cfg(feature = "h264")]
+    Mkv(Box<mkv::MkvVideo>),
     Ffmpeg(Box<ffmpeg::FfmpegVideo>),
 }
 
 impl VideoReader {
-    /// Opens a directory of pictures, an animated GIF, WebP or PNG (a still one is a video of one frame), H.264 in MP4 or MOV,
-    /// whose pictures are turned as the file says, or what the `ffmpeg` program decodes, where there is one.
+    /// Opens a directory of pictures, an animated GIF, WebP or PNG (a still one is a video of one frame), H.264 in MP4, MOV
+    /// or Matroska, whose pictures are turned as the file says, or what the `ffmpeg` program decodes, where there is one.
     ///
     /// Errors: `NotFound`, `PermissionDenied`, `Path`, `Empty` (no frame, no video track), `UnknownFormat`,
-    /// `UnsupportedCodec`, `Damaged`, `Limit`, `Config` (frames a second out of range).
+    /// `UnsupportedCodec`, `Damaged`, `Limit`, `Config` (frames a second out of range, a track or programme that is not
+    /// there).
     pub fn open(path: &Path, options: &VideoOptions) -> Result<Self> {
         Self::open_any(path, options).map_err(|error| error.with_path(path))
     }
@@ -82,10 +98,11 @@ impl VideoReader {
         }
         let mut warnings = Vec::new();
         let (source, info) = if path.is_dir() {
+            no_tracks(options)?;
             let (images, info) = Images::open(path, options.fps, &mut warnings)?;
             (Source::Images(images), info)
         } else {
-            open_file(path, &mut warnings)?
+            open_file(path, options, &mut warnings)?
         };
         Ok(Self { info, source, frames: 0, size: None, other_sizes: 0, warnings })
     }
@@ -107,6 +124,8 @@ impl VideoReader {
             Source::Animation(animation) => animation.next_frame(&mut self.warnings),
             #[cfg(feature = "h264")]
             Source::Mp4(video) => video.next_frame(&mut self.warnings),
+            #[cfg(feature = "h264")]
+            Source::Mkv(video) => video.next_frame(&mut self.warnings),
             Source::Ffmpeg(video) => video.next_frame(&mut self.warnings),
         };
         let Some(frame) = frame else {
@@ -141,24 +160,29 @@ impl VideoReader {
     }
 }
 
-fn open_file(path: &Path, warnings: &mut Vec<String>) -> Result<(Source, VideoInfo)> {
+fn open_file(path: &Path, options: &VideoOptions, warnings: &mut Vec<String>) -> Result<(Source, VideoInfo)> {
+    let unsupported = |message: &str| Err(Error::new(ErrorKind::UnsupportedCodec, message));
     let native = match sniff(open_picture(path)?.get_mut())?.0 {
-        Container::Mp4 => open_mp4(path),
+        Container::Mp4 => no_programs(options).and_then(|()| open_mp4(path, options)),
+        container @ (Container::Matroska | Container::WebM) => {
+            no_programs(options).and_then(|()| open_mkv(path, container, options))
+        }
         _ if is_picture(path) => {
+            no_tracks(options)?;
             return Animation::open(path).map(|(animation, info)| (Source::Animation(animation), info));
         }
         Container::Text => Err(Error::new(
             ErrorKind::UnknownFormat,
             "this is a text, no video and no picture; is the path right?",
         )),
-        _ => Err(Error::new(
-            ErrorKind::UnsupportedCodec,
-            "this is no picture, and no video that Percept reads by itself",
-        )),
+        Container::Foreign(what) => {
+            unsupported(&format!("this is {what}, which Percept does not read by itself"))
+        }
+        _ => unsupported("this is no picture, and no video that Percept reads by itself"),
     };
     match native {
         Err(native) if matches!(native.kind, ErrorKind::UnsupportedCodec | ErrorKind::Damaged) => {
-            let (video, info) = ffmpeg::FfmpegVideo::open(path, &native)?;
+            let (video, info) = ffmpeg::FfmpegVideo::open(path, options, &native)?;
             warnings.push(format!(
                 "decoded by the ffmpeg program ({} in {}): {}",
                 info.codec, info.container, native.message
@@ -170,13 +194,50 @@ fn open_file(path: &Path, warnings: &mut Vec<String>) -> Result<(Source, VideoIn
 }
 
 #[cfg(feature = "h264")]
-fn open_mp4(path: &Path) -> Result<(Source, VideoInfo)> {
-    mp4::Mp4Video::open(path).map(|(video, info)| (Source::Mp4(Box::new(video)), info))
+fn open_mp4(path: &Path, options: &VideoOptions) -> Result<(Source, VideoInfo)> {
+    let (video, info) = mp4::Mp4Video::open(path, options.video_track)?;
+    Ok((Source::Mp4(Box::new(video)), info))
+}
+
+#[cfg(feature = "h264")]
+fn open_mkv(path: &Path, container: Container, options: &VideoOptions) -> Result<(Source, VideoInfo)> {
+    let (video, info) = mkv::MkvVideo::open(path, container, options.video_track)?;
+    Ok((Source::Mkv(Box::new(video)), info))
 }
 
 #[cfg(not(feature = "h264"))]
-fn open_mp4(_: &Path) -> Result<(Source, VideoInfo)> {
+fn open_mp4(_: &Path, _: &VideoOptions) -> Result<(Source, VideoInfo)> {
     Err(Error::new(ErrorKind::UnsupportedCodec, "this program is built without its feature `h264`"))
+}
+
+#[cfg(not(feature = "h264"))]
+fn open_mkv(path: &Path, _: Container, options: &VideoOptions) -> Result<(Source, VideoInfo)> {
+    open_mp4(path, options)
+}
+
+/// The position of the video track that is meant, of so many.
+pub(super) fn choose(asked: Option<usize>, default: usize, there: usize) -> Result<usize> {
+    match asked.unwrap_or(default) {
+        _ if there == 0 => Err(Error::new(ErrorKind::Empty, "the file holds no video track")),
+        track if track < there => Ok(track),
+        track => {
+            let tracks = if there == 1 { "1 video track" } else { &format!("{there} video tracks") };
+            let number = track.saturating_add(1);
+            Err(Error::new(ErrorKind::Config, format!("there is no video track {number}; there is {tracks}")))
+        }
+    }
+}
+
+fn no_tracks(options: &VideoOptions) -> Result<()> {
+    no_programs(options)?;
+    choose(options.video_track, 0, 1).map(drop)
+}
+
+pub(super) fn no_programs(options: &VideoOptions) -> Result<()> {
+    match options.program {
+        None => Ok(()),
+        Some(program) => Err(no_such_program(program, &[])),
+    }
 }
 
 /// Whether `path` is a video made of pictures: a directory that holds pictures and no other media.

@@ -1,6 +1,5 @@
 //! H.264 in MP4 and MOV.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::RangeInclusive;
@@ -8,12 +7,13 @@ use std::path::Path;
 
 use image::RgbImage;
 use image::imageops::{rotate90, rotate180, rotate270};
-use re_mp4::{Mp4, Sample, StsdBoxContent, Track, TrackKind, TrakBox};
+use re_mp4::{Mp4, Sample, Track, TrackKind, TrakBox};
 
-use super::super::limits::MAX_MP4_SAMPLES;
-use super::super::mp4::count_samples;
-use super::h264::{Configuration, H264};
-use super::{VideoInfo, open_picture};
+use super::super::limits::{MAX_FRAME_BYTES, MAX_MP4_SAMPLES};
+use super::super::mp4::{SampleEntry, chapter_tracks, count_samples, has_index, sample_entry};
+use super::h264::{Frames, Packet};
+use super::sps::Configuration;
+use super::{VideoInfo, choose, open_picture};
 use crate::guard::guard;
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
@@ -21,21 +21,13 @@ use crate::{Error, ErrorKind, Result};
 
 pub(super) struct Mp4Video {
     file: BufReader<File>,
-    packets: std::vec::IntoIter<Packet>,
-    number: usize,
-    left_out: usize,
-    /// Why the first was left out.
-    first_left_out: Option<String>,
-    decoder: H264,
+    places: std::vec::IntoIter<Place>,
+    frames: Frames,
     rotation: Rotation,
-    /// Times of the pictures that are to be seen: those outside the edit list are only decoded.
-    shown: RangeInclusive<i64>,
-    /// Decoded, not yet given.
-    ready: VecDeque<VideoFrame>,
-    finished: bool,
 }
 
-struct Packet {
+/// Where a packet lies.
+struct Place {
     offset: u64,
     size: u64,
     /// When it is shown.
@@ -52,120 +44,124 @@ enum Rotation {
 }
 
 impl Mp4Video {
+    /// `track` is counted from 0 among the video tracks; `None` takes the first that is enabled.
+    ///
     /// # Errors
     /// [`ErrorKind::Empty`] without a video track, [`ErrorKind::UnsupportedCodec`], [`ErrorKind::Damaged`],
-    /// [`ErrorKind::Limit`].
-    pub fn open(path: &Path) -> Result<(Self, VideoInfo)> {
+    /// [`ErrorKind::Limit`], [`ErrorKind::Config`] where the track is not there.
+    pub fn open(path: &Path, track: Option<usize>) -> Result<(Self, VideoInfo)> {
         let mut file = open_picture(path)?;
-        let length = file.get_ref().metadata().map_err(|e| Error::io(&e, path))?.len();
-        if count_samples(path).is_none_or(|samples| samples > MAX_MP4_SAMPLES) {
-            let message = format!("its tables are damaged or promise more than {MAX_MP4_SAMPLES} samples");
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
-        let damaged =
-            |what: String| Error::new(ErrorKind::Damaged, format!("the MP4 file is damaged: {what}"));
-        // The reader trusts its tables and panics where they do not fit each other.
-        let mp4 =
-            guard(|| Mp4::read(&mut file, length)).map_err(damaged)?.map_err(|e| damaged(e.to_string()))?;
-        let track = mp4.tracks().values().find(|track| is_video(track, &mp4));
-        let Some(track) = track else {
-            return Err(Error::new(ErrorKind::Empty, "the file holds no video track"));
-        };
-        let trak = track.trak(&mp4);
-        let StsdBoxContent::Avc1(avc1) = &trak.mdia.minf.stbl.stsd.contents else {
-            let message = "the video is not H.264, the one kind that Percept decodes itself";
-            return Err(Error::new(ErrorKind::UnsupportedCodec, message));
-        };
-        let avcc = &avc1.avcc;
-        let sets = avcc.sequence_parameter_sets.iter().chain(&avcc.picture_parameter_sets);
-        let decoder = H264::new(&Configuration {
-            length_size: usize::from(avcc.length_size_minus_one & 3) + 1,
-            parameter_sets: sets.map(|set| set.bytes.clone()).collect(),
-        })?;
+        let mp4 = tables(path, &mut file)?;
+        let traks = video_traks(path, &mp4);
+        const ENABLED: u32 = 1;
+        let default = traks.iter().position(|trak| trak.tkhd.flags & ENABLED != 0).unwrap_or(0);
+        let trak = traks[choose(track, default, traks.len())?];
+        let track = mp4.tracks().get(&trak.tkhd.track_id);
+        let track = track.ok_or_else(|| damaged("its track has no samples".into()))?;
+        let mut configuration = configuration(path, trak)?;
         let timescale = u32::try_from(track.timescale).ok().filter(|&timescale| timescale > 0);
         let timescale = timescale.ok_or_else(|| damaged("its clock stands still".into()))?;
-        let (packets, shown) = packets(track, trak, mp4.moov.mvhd.timescale)?;
+        let (places, shown) = places(track, trak, mp4.moov.mvhd.timescale)?;
+        if let Some(Ok(first)) = places.first().map(|place| packet(&mut file, place)) {
+            configuration.complete(&first.bytes);
+        }
         let info = VideoInfo {
             container: if &mp4.ftyp.major_brand.value == b"qt  " { "mov" } else { "mp4" }.into(),
             codec: "h264".into(),
             time_base: TimeBase { numerator: 1, denominator: timescale },
         };
-        let video = Self {
-            file,
-            packets: packets.into_iter(),
-            number: 0,
-            left_out: 0,
-            first_left_out: None,
-            decoder,
-            rotation: rotation(trak),
-            shown,
-            ready: VecDeque::new(),
-            finished: false,
-        };
-        Ok((video, info))
+        let frames = Frames::new(&configuration, shown)?;
+        Ok((Self { file, places: places.into_iter(), frames, rotation: rotation(trak) }, info))
     }
 
     /// Packets that cannot be decoded are left out, with a warning at the end.
     pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
-        while !self.finished {
-            if let Some(frame) = self.ready.pop_front() {
-                return Some(self.rotation.apply(frame));
-            }
-            let decoded = match self.packets.next() {
-                Some(packet) => self.decode(&packet, warnings).map(Vec::from_iter),
-                None => {
-                    self.finished = true;
-                    self.decoder.finish()
-                }
-            };
-            match decoded {
-                Ok(frames) => {
-                    let frames = frames.into_iter().filter(|frame| self.shown.contains(&frame.ticks));
-                    self.ready.extend(frames);
-                }
-                Err(error) => {
-                    self.left_out += 1;
-                    self.first_left_out
-                        .get_or_insert_with(|| format!("frame {}: {}", self.number, error.message));
-                }
-            }
-        }
-        if let Some(first) = self.first_left_out.take() {
-            warnings.push(format!(
-                "{} frames cannot be decoded and are left out, the first {first}",
-                self.left_out
-            ));
-        }
-        self.ready.pop_front().map(|frame| self.rotation.apply(frame))
-    }
-
-    fn decode(&mut self, packet: &Packet, warnings: &mut Vec<String>) -> Result<Option<VideoFrame>> {
-        self.number += 1;
-        let mut bytes = Vec::new();
-        let read = self
-            .file
-            .seek(SeekFrom::Start(packet.offset))
-            .and_then(|_| (&mut self.file).take(packet.size).read_to_end(&mut bytes));
-        if read.is_err() || bytes.len() as u64 != packet.size {
-            warnings.push(format!("the video ends early, at frame {}: the file is cut off", self.number));
-            self.packets = Vec::new().into_iter();
-            return Ok(None);
-        }
-        self.decoder.push(&bytes, packet.ticks)
+        let Self { file, places, frames, rotation } = self;
+        let next = || places.next().map(|place| packet(file, &place)).transpose();
+        frames.next(warnings, next).map(|frame| rotation.apply(frame))
     }
 }
 
-fn is_video(track: &Track, mp4: &Mp4) -> bool {
-    track.kind == Some(TrackKind::Video) || track.trak(mp4).mdia.hdlr.handler_type.value == *b"vide"
+fn damaged(what: String) -> Error {
+    Error::new(ErrorKind::Damaged, format!("the MP4 file is damaged: {what}"))
+}
+
+fn tables(path: &Path, file: &mut BufReader<File>) -> Result<Mp4> {
+    let length = file.get_ref().metadata().map_err(|e| Error::io(&e, path))?.len();
+    if !has_index(path) {
+        let message = "its index (moov) is missing: it is cut off, or its recording never came to its end";
+        return Err(damaged(message.into()));
+    }
+    if count_samples(path).is_none_or(|samples| samples > MAX_MP4_SAMPLES) {
+        let message = format!("its tables are damaged or promise more than {MAX_MP4_SAMPLES} samples");
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    // The reader trusts its tables and panics where they do not fit each other.
+    guard(|| Mp4::read(file, length)).map_err(damaged)?.map_err(|error| damaged(error.to_string()))
+}
+
+/// In the order of the file, without the pictures of chapters.
+fn video_traks<'a>(path: &Path, mp4: &'a Mp4) -> Vec<&'a TrakBox> {
+    let chapters = chapter_tracks(path);
+    let is_video = |trak: &&TrakBox| {
+        trak.mdia.hdlr.handler_type.value == *b"vide"
+            || trak.mdia.minf.stbl.stsd.kind() == Some(TrackKind::Video)
+    };
+    let traks = mp4.moov.traks.iter().filter(is_video);
+    traks.filter(|trak| !chapters.contains(&trak.tkhd.track_id)).collect()
+}
+
+fn configuration(path: &Path, trak: &TrakBox) -> Result<Configuration> {
+    let entry = sample_entry(path, trak.tkhd.track_id)
+        .ok_or_else(|| damaged("it does not say how the video is coded".into()))?;
+    let unsupported = |message: String| Err(Error::new(ErrorKind::UnsupportedCodec, message));
+    match entry {
+        SampleEntry { kind, .. } if !matches!(&kind, b"avc1" | b"avc3") => unsupported(format!(
+            "the video is {}, not H.264, the one kind that Percept decodes itself",
+            codec_name(kind)
+        )),
+        SampleEntry { count: 2.., .. } => {
+            unsupported("the coding of the H.264 video changes on the way, by its sample entries".into())
+        }
+        SampleEntry { avcc, .. } => avcc
+            .and_then(|avcc| Configuration::parse(&avcc))
+            .ok_or_else(|| damaged("the parameters of the H.264 video are missing or cut off".into())),
+    }
+}
+
+/// For people.
+fn codec_name(entry: [u8; 4]) -> String {
+    match &entry {
+        b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => "HEVC (H.265)".into(),
+        b"vvc1" | b"vvi1" => "VVC (H.266)".into(),
+        b"av01" => "AV1".into(),
+        b"vp08" => "VP8".into(),
+        b"vp09" => "VP9".into(),
+        b"mp4v" => "MPEG-4 Part 2".into(),
+        b"s263" | b"h263" => "H.263".into(),
+        b"jpeg" | b"mjpa" | b"mjpb" => "Motion JPEG".into(),
+        b"apch" | b"apcn" | b"apcs" | b"apco" | b"ap4h" | b"ap4x" => "ProRes".into(),
+        b"encv" => "encrypted".into(),
+        other => format!("of the kind {}", other.escape_ascii()),
+    }
+}
+
+fn packet(file: &mut BufReader<File>, place: &Place) -> std::result::Result<Packet, String> {
+    if place.size > MAX_FRAME_BYTES {
+        return Err(format!("a packet of {} bytes is more than {MAX_FRAME_BYTES}", place.size));
+    }
+    let mut bytes = Vec::new();
+    let read =
+        file.seek(SeekFrom::Start(place.offset)).and_then(|_| file.take(place.size).read_to_end(&mut bytes));
+    match read.is_ok() && bytes.len() as u64 == place.size {
+        true => Ok(Packet { bytes, ticks: place.ticks }),
+        false => Err("the file is cut off".into()),
+    }
 }
 
 /// Packets in the order of decoding, with the times that the edit list gives them (ISO/IEC 14496-12, 8.6.6), as ffmpeg
 /// reads it: the first picture that is shown stands where the edit starts. And the times that are shown.
-fn packets(
-    track: &Track,
-    trak: &TrakBox,
-    movie_timescale: u32,
-) -> Result<(Vec<Packet>, RangeInclusive<i64>)> {
+fn places(track: &Track, trak: &TrakBox, movie_timescale: u32) -> Result<(Vec<Place>, RangeInclusive<i64>)> {
     // The reader moves the earliest time to zero; the edit list counts from where it was.
     let stbl = &trak.mdia.minf.stbl;
     let shift = match track.samples.first() {
@@ -201,13 +197,13 @@ fn packets(
     let last = times().filter(|&ticks| is_shown(ticks)).max().unwrap_or(0);
     let base = edit.map_or(0, |(start, _)| start.max(first));
     let seen = |ticks: i64| ticks.saturating_sub(base).saturating_add(pause);
-    let packet = |(sample, ticks): (&Sample, i64)| Packet {
+    let place = |(sample, ticks): (&Sample, i64)| Place {
         offset: sample.offset,
         size: sample.size,
         ticks: seen(ticks),
     };
-    let packets = track.samples.iter().zip(times()).map(packet).collect();
-    Ok((packets, seen(first)..=seen(last)))
+    let places = track.samples.iter().zip(times()).map(place).collect();
+    Ok((places, seen(first)..=seen(last)))
 }
 
 /// Ticks of the movie's clock in ticks of the track's, to the nearest.
