@@ -150,6 +150,22 @@ pub(super) fn has_index(path: &Path) -> bool {
     find().is_some()
 }
 
+/// Where the file ends, or would end if the samples at its end were not cut off.
+#[cfg(feature = "h264")]
+pub(super) fn claimed_length(path: &Path, length: u64) -> u64 {
+    let Ok(file) = File::open(path) else { return length };
+    let (mut reader, mut position) = (BoxReader { file, budget: MAX_MP4_BOXES }, 0);
+    while position < length {
+        match reader.next(position, u64::MAX) {
+            Some((_, _, end)) if end <= length => position = end,
+            // A size of 0 means to the end of the file.
+            Some((name, _, end)) if &name == b"mdat" && end < u64::MAX => return end,
+            _ => break,
+        }
+    }
+    length
+}
+
 /// The tracks that hold pictures of chapters for other tracks, by their ids.
 #[cfg(feature = "h264")]
 pub(super) fn chapter_tracks(path: &Path) -> Vec<u32> {

@@ -10,7 +10,7 @@ use openh264::formats::YUVSource;
 
 use super::check_size;
 use super::rgb::{self, Colour, Planes};
-use super::sps::{Configuration, Sequence, units};
+use super::sps::{Configuration, Sequence, is_sequence, units};
 use crate::signal::VideoFrame;
 use crate::{Error, ErrorKind, Result};
 
@@ -62,6 +62,12 @@ impl Frames {
             let decoded = match packet() {
                 Ok(Some(packet)) => {
                     self.packets += 1;
+                    // OpenH264 drops what it holds where the size changes.
+                    if self.decoder.starts_anew(&packet) {
+                        let before = self.decoder.finish().unwrap_or_default();
+                        self.ready
+                            .extend(before.into_iter().filter(|frame| self.shown.contains(&frame.ticks)));
+                    }
                     self.decoder.push(&packet).map(Vec::from_iter)
                 }
                 end => {
@@ -97,6 +103,8 @@ struct H264 {
     decoder: Decoder,
     length_size: usize,
     colour: Colour,
+    /// The sequence parameter set that counts.
+    sequence: Vec<u8>,
     /// What the next packet starts with: the parameter sets, before the first.
     bytes: Vec<u8>,
     /// Times of the packets whose pictures have not come out.
@@ -118,10 +126,23 @@ impl H264 {
         Ok(Self {
             decoder,
             length_size: configuration.length_size,
+            sequence: sets.iter().find(|set| is_sequence(set)).cloned().unwrap_or_default(),
             colour: sequences.first().map(|sequence| sequence.colour).unwrap_or_default(),
             bytes: sets.iter().flat_map(|set| START_CODE.iter().chain(set)).copied().collect(),
             pending: BinaryHeap::new(),
         })
+    }
+
+    /// Whether the packet brings another sequence parameter set, which counts from now on.
+    fn starts_anew(&mut self, packet: &Packet) -> bool {
+        let found = units(&packet.bytes, self.length_size).map_while(std::result::Result::ok);
+        match found.filter(|unit| is_sequence(unit)).last() {
+            Some(sequence) if sequence != self.sequence => {
+                self.sequence = sequence.to_vec();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Gives a picture that is now complete.

@@ -1,6 +1,7 @@
 //! H.264 in Matroska, demuxed by Symphonia.
 
 use std::fs::File;
+use std::io::ErrorKind::UnexpectedEof;
 use std::io::Read;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::video::VideoCodecParameters;
 use symphonia::core::codecs::video::well_known::CODEC_ID_H264;
 use symphonia::core::codecs::video::well_known::extra_data::VIDEO_EXTRA_DATA_ID_AVC_DECODER_CONFIG;
+use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::{FormatReader, Track, TrackFlags};
 
 use super::super::limits::MAX_MKV_HEAD;
@@ -28,6 +30,7 @@ pub(super) struct MkvVideo {
     /// Read when opening.
     first: Option<Packet>,
     frames: Frames,
+    is_endless: bool,
 }
 
 impl MkvVideo {
@@ -54,7 +57,8 @@ impl MkvVideo {
             );
             return Err(unsupported(&message));
         }
-        if has_encoded_tracks(path) {
+        let head = head(path);
+        if has_encoded_tracks(&head) {
             return Err(unsupported("the packets of the file are compressed or encrypted once more"));
         }
         let avcc =
@@ -76,15 +80,18 @@ impl MkvVideo {
             configuration.complete(&first.bytes);
         }
         let frames = Frames::new(&configuration, i64::MIN..=i64::MAX)?;
-        Ok((Self { format, track_id, first, frames }, info))
+        Ok((Self { format, track_id, first, frames, is_endless: is_endless(&head) }, info))
     }
 
     /// Packets that cannot be decoded are left out, with a warning at the end.
     pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
-        let Self { format, track_id, first, frames } = self;
+        let Self { format, track_id, first, frames, is_endless } = self;
         let next = || match first.take() {
             Some(packet) => Ok(Some(packet)),
-            None => next_packet(format.as_mut(), *track_id),
+            None => next_packet(format.as_mut(), *track_id).or_else(|error| match error {
+                SymphoniaError::IoError(error) if *is_endless && error.kind() == UnexpectedEof => Ok(None),
+                error => Err(format!("the file is cut off or damaged ({error})")),
+            }),
         };
         frames.next(warnings, next)
     }
@@ -98,33 +105,40 @@ fn video_tracks(format: &dyn FormatReader) -> Vec<(&Track, &VideoCodecParameters
     tracks.collect()
 }
 
-fn next_packet(format: &mut dyn FormatReader, track_id: u32) -> std::result::Result<Option<Packet>, String> {
+fn next_packet(
+    format: &mut dyn FormatReader,
+    track_id: u32,
+) -> std::result::Result<Option<Packet>, SymphoniaError> {
     loop {
-        let packet = guard(|| format.next_packet()).unwrap_or_else(|_| {
-            Err(symphonia::core::errors::Error::DecodeError("the reader failed on these bytes"))
-        });
-        match packet {
-            Ok(Some(packet)) if packet.track_id == track_id => {
+        let failed = |_| Err(SymphoniaError::DecodeError("the reader failed on these bytes"));
+        match guard(|| format.next_packet()).unwrap_or_else(failed)? {
+            Some(packet) if packet.track_id == track_id => {
                 return Ok(Some(Packet { bytes: packet.data.into_vec(), ticks: packet.pts.get() }));
             }
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(format!("the file is cut off or damaged ({error})")),
+            Some(_) => {}
+            None => return Ok(None),
         }
     }
 }
 
+fn head(path: &Path) -> Vec<u8> {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_MKV_HEAD).read_to_end(&mut head));
+    if read.is_ok() { head } else { Vec::new() }
+}
+
+/// Whether the file was written as a stream that may end anywhere: its `Segment` has no length.
+fn is_endless(head: &[u8]) -> bool {
+    const SEGMENT: &[u8] = b"\x18\x53\x80\x67\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF";
+    head.windows(SEGMENT.len()).any(|bytes| bytes == SEGMENT)
+}
+
 /// Whether the head of the file says that packets are compressed or encrypted, which Symphonia does not undo: an element
 /// `ContentEncodings` that begins with a `ContentEncoding`.
-fn has_encoded_tracks(path: &Path) -> bool {
+fn has_encoded_tracks(head: &[u8]) -> bool {
     const ENCODINGS: [u8; 2] = [0x6D, 0x80];
     const ENCODING: [u8; 2] = [0x62, 0x40];
     const CLUSTER: [u8; 4] = [0x1F, 0x43, 0xB6, 0x75];
-    let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_MKV_HEAD).read_to_end(&mut head));
-    if read.is_err() {
-        return false;
-    }
     let end = head.windows(4).position(|bytes| bytes == CLUSTER).unwrap_or(head.len());
     head[..end].windows(3).enumerate().any(|(at, bytes)| {
         // As many bytes of length as its first one has zeros before the first one.

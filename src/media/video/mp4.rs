@@ -10,7 +10,9 @@ use image::imageops::{rotate90, rotate180, rotate270};
 use re_mp4::{Mp4, Sample, Track, TrackKind, TrakBox};
 
 use super::super::limits::{MAX_FRAME_BYTES, MAX_MP4_SAMPLES};
-use super::super::mp4::{SampleEntry, chapter_tracks, count_samples, has_index, sample_entry};
+use super::super::mp4::{
+    SampleEntry, chapter_tracks, claimed_length, count_samples, has_index, sample_entry,
+};
 use super::h264::{Frames, Packet};
 use super::sps::Configuration;
 use super::{VideoInfo, choose, open_picture};
@@ -96,6 +98,7 @@ fn tables(path: &Path, file: &mut BufReader<File>) -> Result<Mp4> {
         let message = format!("its tables are damaged or promise more than {MAX_MP4_SAMPLES} samples");
         return Err(Error::new(ErrorKind::Limit, message));
     }
+    let length = claimed_length(path, length);
     // The reader trusts its tables and panics where they do not fit each other.
     guard(|| Mp4::read(file, length)).map_err(damaged)?.map_err(|error| damaged(error.to_string()))
 }

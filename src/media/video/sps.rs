@@ -54,6 +54,10 @@ fn kind(unit: &[u8]) -> Option<u8> {
     unit.first().map(|first| first & 31)
 }
 
+pub(super) fn is_sequence(unit: &[u8]) -> bool {
+    kind(unit) == Some(SEQUENCE)
+}
+
 /// The NAL units of a packet; an error at the end where they do not fill it.
 pub(super) fn units(mut packet: &[u8], length_size: usize) -> impl Iterator<Item = Result<&[u8], ()>> {
     std::iter::from_fn(move || {
@@ -87,7 +91,7 @@ pub(super) struct Sequence {
 impl Sequence {
     /// `None` for another NAL unit, or a damaged one, which is left to the decoder.
     pub fn parse(unit: &[u8]) -> Option<Self> {
-        if kind(unit)? != SEQUENCE {
+        if !is_sequence(unit) {
             return None;
         }
         let mut bits = Bits { bytes: without_emulation(unit), position: 8 };
