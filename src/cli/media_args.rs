@@ -22,6 +22,21 @@ pub struct MediaArgs {
     #[arg(long, value_name = "N")]
     audio_track: Option<NonZeroUsize>,
 
+    #[command(flatten)]
+    video: VideoArgs,
+}
+
+/// What is taken from files with pictures.
+#[derive(Debug, clap::Args)]
+pub struct VideoArgs {
+    /// Take this video track, counted from 1
+    #[arg(long, value_name = "N")]
+    video_track: Option<NonZeroUsize>,
+
+    /// Take the video of this programme of an MPEG transport stream, by its number
+    #[arg(long, value_name = "NUMBER")]
+    program: Option<u32>,
+
     /// Frames a second of a directory of pictures [default: what its frames.json says, otherwise 25]
     #[arg(long, value_name = "FPS")]
     fps: Option<f64>,
@@ -35,7 +50,14 @@ impl MediaArgs {
                 audio_track: self.audio_track.map(|n| n.get() - 1),
                 ..AudioOptions::default()
             },
-            video: VideoOptions { fps: self.fps, ..VideoOptions::default() },
+            video: self.video.options(),
         }
+    }
+}
+
+impl VideoArgs {
+    pub fn options(&self) -> VideoOptions {
+        let video_track = self.video_track.map(|n| n.get() - 1);
+        VideoOptions { fps: self.fps, video_track, program: self.program }
     }
 }

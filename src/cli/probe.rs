@@ -1,14 +1,13 @@
 //! `percept probe`: what media files hold, as JSON.
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::media_args::VideoArgs;
 use super::{exit_code, one_input, refuse_stdin, report, written};
 use crate::Result;
 use crate::media::probe::{ProbeOptions, probe};
-use crate::media::video::VideoOptions;
 use crate::output::{JsonWriter, ProbeRecord};
 
 const EXAMPLES: &str = "\
@@ -22,6 +21,7 @@ A directory that holds pictures and no other media is one video. Samples and fra
 /// Print as JSON what media files hold
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[command(mut_arg("video_track", |arg| arg.requires("frames")), mut_arg("program", |arg| arg.requires("frames")))]
 pub struct Args {
     /// Media files, or directories of pictures
     #[arg(value_name = "FILE", required = true)]
@@ -31,25 +31,14 @@ pub struct Args {
     #[arg(long)]
     frames: bool,
 
-    /// Give the frames of this video track alone, counted from 1
-    #[arg(long, value_name = "N", requires = "frames")]
-    video_track: Option<NonZeroUsize>,
-
-    /// Give the frames of this programme of an MPEG transport stream alone
-    #[arg(long, value_name = "NUMBER", requires = "frames")]
-    program: Option<u32>,
-
-    /// Frames a second of a directory of pictures [default: what its frames.json says, otherwise 25]
-    #[arg(long, value_name = "FPS")]
-    fps: Option<f64>,
+    #[command(flatten)]
+    video: VideoArgs,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
     refuse_stdin(&args.files)?;
     let mut writer = JsonWriter::new(io::BufWriter::new(io::stdout()), args.files.len() > 1);
-    let video_track = args.video_track.map(|n| n.get() - 1);
-    let video = VideoOptions { fps: args.fps, video_track, program: args.program };
-    let options = ProbeOptions { frames: args.frames, video };
+    let options = ProbeOptions { frames: args.frames, video: args.video.options() };
     let mut failed = 0;
     for path in &args.files {
         let result = one_input(path, || probe(path, &options));
