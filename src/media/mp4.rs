@@ -9,6 +9,9 @@ use super::limits::MAX_CHUNKS;
 #[cfg(feature = "h264")]
 use super::limits::{MAX_MP4_BOXES, MAX_SAMPLE_ENTRY, MAX_TRACKS};
 
+/// Version, flags and count of the entries of a `stsd` box.
+const LIST_HEAD: u64 = 8;
+
 /// The part of a track that is to be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Edit {
@@ -111,6 +114,40 @@ pub(super) fn count_samples(path: &Path) -> Option<u64> {
     (reader.budget > 0).then_some(samples)
 }
 
+/// What a sample entry for pictures says of their coding, for people.
+pub(super) fn coding(entry: [u8; 4]) -> String {
+    match &entry {
+        b"avc1" | b"avc3" => "H.264".into(),
+        b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => "HEVC (H.265)".into(),
+        b"vvc1" | b"vvi1" => "VVC (H.266)".into(),
+        b"av01" => "AV1".into(),
+        b"vp08" => "VP8".into(),
+        b"vp09" => "VP9".into(),
+        b"mp4v" => "MPEG-4 Part 2".into(),
+        b"s263" | b"h263" => "H.263".into(),
+        b"jpeg" | b"mjpa" | b"mjpb" => "Motion JPEG".into(),
+        b"apch" | b"apcn" | b"apcs" | b"apco" | b"ap4h" | b"ap4x" => "ProRes".into(),
+        b"encv" => "encrypted".into(),
+        other => format!("of the kind {}", other.escape_ascii()),
+    }
+}
+
+/// How the first track of pictures is coded, for people; read here because Symphonia may give up on such a file.
+pub(super) fn picture_coding(path: &Path) -> Option<String> {
+    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
+    let end = reader.file.metadata().ok()?.len();
+    let moov = reader.find(0, end, b"moov")?;
+    for trak in reader.all(moov, b"trak") {
+        let hdlr = reader.find_path(trak, &[b"mdia", b"hdlr"])?;
+        if reader.bytes(hdlr, 12)?.get(8..) == Some(b"vide") {
+            let stsd = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
+            let (kind, ..) = reader.next(stsd.0 + LIST_HEAD, stsd.1)?;
+            return Some(coding(kind));
+        }
+    }
+    None
+}
+
 /// How a track's pictures are coded: its first sample entry.
 #[cfg(feature = "h264")]
 pub(super) struct SampleEntry {
@@ -124,8 +161,7 @@ pub(super) struct SampleEntry {
 
 #[cfg(feature = "h264")]
 pub(super) fn sample_entry(path: &Path, track_id: u32) -> Option<SampleEntry> {
-    // Version, flags and count of the entries; what stands in an entry for pictures before its boxes.
-    const LIST_HEAD: u64 = 8;
+    // What stands in an entry for pictures before its boxes.
     const PICTURE_HEAD: u64 = 78;
     let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
     let end = reader.file.metadata().ok()?.len();
@@ -258,7 +294,6 @@ impl BoxReader {
         None
     }
 
-    #[cfg(feature = "h264")]
     fn all(&mut self, span: Span, wanted: &[u8; 4]) -> Vec<Span> {
         let (mut position, mut found) = (span.0, Vec::new());
         while let Some((name, body, end)) = self.next(position, span.1) {

@@ -46,7 +46,15 @@ pub(super) fn open(file: File, start: u64, container: Container, path: &Path) ->
             }
         })
     });
-    let format = opened.map_err(|what| cannot(&what, container_name(container)))?;
+    let format = opened.map_err(|what| {
+        let mut error = cannot(&what, container_name(container));
+        if container == Container::Mp4
+            && let Some(coding) = mp4::picture_coding(path)
+        {
+            error.message.push_str(&format!("; its video is {coding}"));
+        }
+        error
+    })?;
     if format.tracks().len() > MAX_TRACKS {
         let message = format!("the file has {} tracks, more than {MAX_TRACKS}", format.tracks().len());
         return Err(Error::new(ErrorKind::Limit, message));

@@ -11,7 +11,7 @@ use re_mp4::{Mp4, Sample, Track, TrackKind, TrakBox};
 
 use super::super::limits::{MAX_FRAME_BYTES, MAX_MP4_SAMPLES};
 use super::super::mp4::{
-    SampleEntry, chapter_tracks, claimed_length, count_samples, has_index, sample_entry,
+    SampleEntry, chapter_tracks, claimed_length, coding, count_samples, has_index, sample_entry,
 };
 use super::h264::{Frames, Packet};
 use super::sps::Configuration;
@@ -121,7 +121,7 @@ fn configuration(path: &Path, trak: &TrakBox) -> Result<Configuration> {
     match entry {
         SampleEntry { kind, .. } if !matches!(&kind, b"avc1" | b"avc3") => unsupported(format!(
             "the video is {}, not H.264, the one kind that Percept decodes itself",
-            codec_name(kind)
+            coding(kind)
         )),
         SampleEntry { count: 2.., .. } => {
             unsupported("the coding of the H.264 video changes on the way, by its sample entries".into())
@@ -129,23 +129,6 @@ fn configuration(path: &Path, trak: &TrakBox) -> Result<Configuration> {
         SampleEntry { avcc, .. } => avcc
             .and_then(|avcc| Configuration::parse(&avcc))
             .ok_or_else(|| damaged("the parameters of the H.264 video are missing or cut off".into())),
-    }
-}
-
-/// For people.
-fn codec_name(entry: [u8; 4]) -> String {
-    match &entry {
-        b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => "HEVC (H.265)".into(),
-        b"vvc1" | b"vvi1" => "VVC (H.266)".into(),
-        b"av01" => "AV1".into(),
-        b"vp08" => "VP8".into(),
-        b"vp09" => "VP9".into(),
-        b"mp4v" => "MPEG-4 Part 2".into(),
-        b"s263" | b"h263" => "H.263".into(),
-        b"jpeg" | b"mjpa" | b"mjpb" => "Motion JPEG".into(),
-        b"apch" | b"apcn" | b"apcs" | b"apco" | b"ap4h" | b"ap4x" => "ProRes".into(),
-        b"encv" => "encrypted".into(),
-        other => format!("of the kind {}", other.escape_ascii()),
     }
 }
 
