@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use percept::features::{FeatureConfig, Features, Normalization};
+use percept::features::{FeatureConfig, Features, InputConfig, Normalization};
 use percept::model::{FORMAT_VERSION, Model, ModelHeader, Precision, Provenance, Task};
 use percept::nn::{Network, NetworkConfig, Weights};
 use percept::{Error, ErrorKind};
@@ -16,7 +16,7 @@ fn header() -> ModelHeader {
         name: "test".into(),
         task: Task::Classify,
         labels: vec!["no".into(), "yes".into()],
-        features: FeatureConfig { n_mels: DIM, ..FeatureConfig::default() },
+        input: InputConfig::Audio(FeatureConfig { n_mels: DIM, ..FeatureConfig::default() }),
         network: NetworkConfig { hidden_size: 4, num_layers: 1, ..NetworkConfig::default() },
         decisions: None,
         provenance: Provenance { tool: "test".into(), ..Provenance::default() },

@@ -146,7 +146,9 @@ fn h264_in_matroska_has_the_times_that_ffprobe_gives() {
     let whole = std::fs::read(path("a.mkv")).unwrap();
     std::fs::write(path("cut.mkv"), &whole[..whole.len() * 2 / 3]).unwrap();
     let (left, warnings) = frames(&path("cut.mkv"));
-    assert!((10..100).contains(&left.len()) && warnings.len() <= 1, "{} {warnings:?}", left.len());
+    // Symphonia opens no file that is shorter than its Segment says; ffmpeg does.
+    assert!((10..100).contains(&left.len()), "{} {warnings:?}", left.len());
+    assert!(warnings.iter().any(|warning| warning.contains("ended prematurely")), "{warnings:?}");
 }
 
 #[test]

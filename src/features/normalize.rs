@@ -255,9 +255,9 @@ mod tests {
     #[test]
     fn a_group_that_never_changes_becomes_0() {
         let constant = Normalization { mean: vec![0.25; 3], std: vec![1.0; 3] };
-        assert_eq!(constant.pooled(&[0..3]), constant);
+        assert_eq!(constant.pooled(std::slice::from_ref(&(0..3))), constant);
         let tiny = Normalization { mean: vec![1e3, 1e3 + 1e-4], std: vec![1.0; 2] };
-        assert_eq!(tiny.pooled(&[0..2]).std, [1.0; 2]);
+        assert_eq!(tiny.pooled(std::slice::from_ref(&(0..2))).std, [1.0; 2]);
     }
 
     #[test]

@@ -315,7 +315,9 @@ mod tests {
             message("[netwrok]"),
             "unknown section or key \"netwrok\"; did you mean \"network\"? (line 1)"
         );
-        assert!(message("[zzz]").contains("known are data, labels, features, network, training, augment"));
+        let known =
+            "known are data, labels, features, video, vectors, network, training, augment, augment_video";
+        assert!(message("[zzz]").contains(known), "{}", message("[zzz]"));
     }
 
     #[test]

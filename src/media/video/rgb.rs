@@ -268,7 +268,8 @@ mod tests {
 
     #[test]
     fn wide_registers_give_what_single_pixels_give() {
-        let bytes = |count: usize, step: usize| (0..count).map(|i| (i * step >> 3) as u8).collect::<Vec<_>>();
+        let bytes =
+            |count: usize, step: usize| (0..count).map(|i| ((i * step) >> 3) as u8).collect::<Vec<_>>();
         for width in [1_usize, 2, 15, 16, 18, 31, 33, 64] {
             let half = width.div_ceil(2);
             let (y, u, v) = (bytes(4 * width, 7919), bytes(2 * half, 10_473), bytes(2 * half, 12_997));
