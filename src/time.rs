@@ -36,19 +36,32 @@ pub struct TimeBase {
 }
 
 impl TimeBase {
-    /// What a frame lasts at so many frames a second: exact to a thousandth of a frame a second, and for NTSC's rates.
+    /// What a frame lasts at so many frames a second (positive): the simplest fraction that is right to a millionth, so
+    /// that whole rates, NTSC's, and whole periods are exact.
     pub fn of_rate(fps: f64) -> Self {
         for numerator in [1, 1001, 1000] {
             let denominator = fps * f64::from(numerator);
             let whole = denominator.round();
-            if (denominator - whole).abs() < 1e-6 * denominator
-                && whole >= 1.0
-                && whole <= f64::from(u32::MAX)
-            {
+            let fits = (1.0..=f64::from(u32::MAX)).contains(&whole);
+            if fits && (denominator - whole).abs() < 1e-6 * denominator {
                 return Self { numerator, denominator: whole as u32 };
             }
         }
-        Self { numerator: 1000, denominator: (1000.0 * fps).round().max(1.0) as u32 }
+        // Continued fraction of the period: each convergent is the best of its size.
+        let period = 1.0 / fps;
+        let (mut before, mut best) = ([1.0, 0.0], [period.floor(), 1.0]);
+        let mut rest = period.fract();
+        while rest > 1e-12 && (best[0] / best[1] / period - 1.0).abs() > 1e-7 {
+            let step = (1.0 / rest).floor();
+            rest = (1.0 / rest).fract();
+            let next = [step * best[0] + before[0], step * best[1] + before[1]];
+            if next.iter().any(|&part| part > f64::from(u32::MAX)) {
+                break;
+            }
+            (before, best) = (best, next);
+        }
+        let part = |value: f64| value.clamp(1.0, f64::from(u32::MAX)) as u32;
+        Self { numerator: part(best[0]), denominator: part(best[1]) }
     }
 
     /// Ticks a second.
@@ -73,7 +86,16 @@ mod tests {
             (29.97, 1000, 29_970),
             (30_000.0 / 1001.0, 1001, 30_000),
             (0.5, 1000, 500),
+            (1.0 / 60.0, 60, 1),
+            (0.016_666_667, 60, 1),
+            (1.0 / 86_400.0, 86_400, 1),
+            (1e-6, 1_000_000, 1),
             (12.5, 1000, 12_500),
+            (1.0 / 60.0, 60, 1),
+            (0.016_666_667, 60, 1),
+            (1.0 / 86_400.0, 86_400, 1),
+            (1e-6, 1_000_000, 1),
+            (3.0 / 7.0, 7, 3),
         ] {
             assert_eq!(TimeBase::of_rate(fps), TimeBase { numerator, denominator }, "{fps}");
         }

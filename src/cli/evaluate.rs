@@ -40,7 +40,7 @@ pub struct Args {
     #[command(flatten)]
     lists: ListArgs,
 
-    /// Model file, or the name of a built-in model [default: the built-in `digits`]
+    /// Model file, or the name of a built-in model [default: the built-in one for what the first file is; with --labels for sound, unless --stream says otherwise]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<OsString>,
 

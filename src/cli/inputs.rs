@@ -91,7 +91,8 @@ pub fn refuse_overwriting<'a>(out: Option<&Path>, sources: impl Iterator<Item = 
     let Some(out) = out else { return Ok(()) };
     let Ok(target) = out.canonicalize() else { return Ok(()) };
     for source in sources {
-        if source.canonicalize().is_ok_and(|source| source == target) {
+        // A picture of a directory is read, too.
+        if source.canonicalize().is_ok_and(|source| source == target || target.parent() == Some(&source)) {
             let message = "is both read and to be written (-o); give the result another name";
             return Err(Error::new(ErrorKind::Path, message).with_path(out));
         }

@@ -190,6 +190,11 @@ pub(super) fn check_shape(frames: usize, dim: usize) -> Result<usize> {
         );
         return Err(Error::new(ErrorKind::Limit, message));
     }
+    // As they are held, whatever they are stored as.
+    if 4 * (frames as u64) * (dim as u64) > MAX_VECTOR_BYTES {
+        let message = format!("its numbers take more than {} GiB of memory", MAX_VECTOR_BYTES >> 30);
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
     Ok(frames * dim)
 }
 

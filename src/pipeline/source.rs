@@ -120,14 +120,27 @@ fn read_audio(
 /// Frames `[n, D]` of pictures that follow `before`.
 fn vectors_of(extractor: &VideoExtractor, before: Option<&Picture>, pictures: &[Picture]) -> Vec<f32> {
     let dim = extractor.config().num_features();
-    let mut frames = vec![0.0; pictures.len() * dim];
-    frames.par_chunks_exact_mut(dim).enumerate().for_each_init(Vec::new, |vector, (i, frame)| {
+    let vector = |vector: &mut Vec<f32>, (i, frame): (usize, &mut [f32])| {
         let previous = if i == 0 { before } else { pictures.get(i - 1) };
         vector.clear();
         extractor.vector(previous, &pictures[i], vector);
         frame.copy_from_slice(vector);
-    });
+    };
+    let mut frames = vec![0.0; pictures.len() * dim];
+    match is_worker() {
+        true => {
+            let mut scratch = Vec::new();
+            frames.chunks_exact_mut(dim).enumerate().for_each(|frame| vector(&mut scratch, frame));
+        }
+        false => frames.par_chunks_exact_mut(dim).enumerate().for_each_init(Vec::new, vector),
+    }
     frames
+}
+
+/// Whether this is a thread of rayon's: the cores are busy with other files then, and waiting for work that is shared out
+/// would begin yet another of those within this one.
+fn is_worker() -> bool {
+    rayon::current_thread_index().is_some()
 }
 
 /// Decodes a video and gives `take` the pictures that the model sees, at its frame rate, in parts; `seen` is given each of
@@ -144,6 +157,11 @@ pub(crate) fn look_at(
     while !part.is_empty() {
         let time_base = decoder.video.time_base;
         part.iter().for_each(|(frame, _)| seen(time_base.seconds(frame.ticks), frame));
+        if is_worker() {
+            take(prepared(extractor, &part)?)?;
+            part = decoder.next_part()?;
+            continue;
+        }
         let mut pictures = Ok(Vec::new());
         // The decoder stays on its thread.
         let next = rayon::in_place_scope(|scope| {
@@ -158,8 +176,11 @@ pub(crate) fn look_at(
 
 /// Each picture as often as the model looks at it.
 fn prepared(extractor: &VideoExtractor, part: &[(VideoFrame, usize)]) -> Result<Vec<Picture>> {
-    let each: Vec<Picture> =
-        part.par_iter().map(|(frame, _)| extractor.prepare(frame)).collect::<Result<_>>()?;
+    let prepare = |(frame, _): &(VideoFrame, usize)| extractor.prepare(frame);
+    let each: Vec<Picture> = match is_worker() {
+        true => part.iter().map(prepare).collect::<Result<_>>()?,
+        false => part.par_iter().map(prepare).collect::<Result<_>>()?,
+    };
     let times = part.iter().map(|&(_, times)| times);
     Ok(each.into_iter().zip(times).flat_map(|(picture, times)| std::iter::repeat_n(picture, times)).collect())
 }
@@ -171,6 +192,8 @@ struct Decoder {
     video: Video,
     /// The frame last read, until the next one tells how often it is looked at.
     held: Option<(VideoFrame, Option<String>)>,
+    /// A frame that is looked at more often than one part holds, and how often still.
+    rest: Option<(VideoFrame, usize)>,
 }
 
 impl Decoder {
@@ -178,7 +201,7 @@ impl Decoder {
         let reader = VideoReader::open(path, options)?;
         let sampler = Sampler::new(TimeBase::of_rate(frame_rate), reader.info().time_base);
         let video = Video::new(&reader);
-        Ok(Self { reader, sampler: Some(sampler), video, held: None })
+        Ok(Self { reader, sampler: Some(sampler), video, held: None, rest: None })
     }
 
     /// Frames that are looked at, and how often; none at the end.
@@ -186,6 +209,13 @@ impl Decoder {
         let mut part = Vec::new();
         let (mut bytes, mut pictures) = (0, 0);
         while pictures < PICTURES_AT_ONCE && bytes < BYTES_AT_ONCE {
+            if let Some((frame, times)) = self.rest.take() {
+                let now = times.min(PICTURES_AT_ONCE - pictures);
+                self.rest = (times > now).then(|| (frame.clone(), times - now));
+                (bytes, pictures) = (bytes + frame.pixels.len(), pictures + now);
+                part.push((frame, now));
+                continue;
+            }
             let Some(sampler) = &mut self.sampler else { break };
             let next = self.reader.next_frame()?;
             let times = match &next {
@@ -200,8 +230,7 @@ impl Decoder {
             }
             let Some((frame, name)) = before.filter(|_| times > 0) else { continue };
             self.note(frame.ticks, name, times)?;
-            (bytes, pictures) = (bytes + frame.pixels.len(), pictures + times);
-            part.push((frame, times));
+            self.rest = Some((frame, times));
         }
         Ok(part)
     }

@@ -112,6 +112,12 @@ impl<'a> ClipMaker<'a> {
         let input = config.input();
         let source = Source::new(&input, embedding)?;
         let exchanges = Exchanges::new(&config.augment_video, labels)?;
+        let flips = config.augment_video.flip || config.augment_video.flip_vertical;
+        if config.augment.enabled && flips && input.embedding().is_some() {
+            let message = "[augment_video] flip and flip_vertical do not go with an embedding, which is that of the \
+                           unchanged picture: turn them off";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
         Ok(Self { config, input, source, exchanges })
     }
 
@@ -139,14 +145,26 @@ impl<'a> ClipMaker<'a> {
                 Ok(Loaded { material: Material::Sound(audio.signal), duration, warnings: audio.warnings })
             }
             Source::Video(extractor) => {
-                let mut pictures = Vec::new();
+                let (mut pictures, mut bytes) = (Vec::new(), 0);
                 let mut take = |part: Vec<Picture>| {
+                    bytes += part.iter().map(|p| p.pixels.len() + 4 * p.embedding.len()).sum::<usize>();
                     pictures.extend(part);
-                    Ok(())
+                    match bytes > MAX_CLIP_BYTES {
+                        true => Err(Error::new(
+                            ErrorKind::Limit,
+                            "is too long to be held in memory; cut it into parts, or use smaller pictures",
+                        )),
+                        false => Ok(()),
+                    }
                 };
                 let video = look_at(&item.path, &options, extractor, &mut |_, _| {}, &mut take)?;
-                let duration = video.duration();
-                Ok(Loaded { material: Material::Pictures(pictures), duration, warnings: video.warnings })
+                let (duration, first) = (video.duration(), video.time_base.seconds(video.first));
+                let mut warnings = video.warnings;
+                if first != 0.0 && self.config.task() == Task::Tag {
+                    warnings
+                        .push(format!("its first frame is shown at {first} s: labels in time count from it"));
+                }
+                Ok(Loaded { material: Material::Pictures(pictures), duration, warnings })
             }
             Source::Vectors(config) => {
                 let (file, data) = read_vector_file(&item.path, config)?;

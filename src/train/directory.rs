@@ -232,7 +232,11 @@ impl Found {
     }
 
     /// The clips, by their paths: recordings where there are any, otherwise vectors or pictures, or what is asked for.
-    fn choose(self, stream: Option<InputKind>, skipped: &mut Skipped) -> Vec<Clip> {
+    fn choose(mut self, stream: Option<InputKind>, skipped: &mut Skipped) -> Vec<Clip> {
+        if stream == Some(InputKind::Video) && !self.recordings.is_empty() {
+            let is_animation = |clip: &mut Clip| has_ending(&clip.path, &["gif"]);
+            self.recordings.extend(self.pictures.extract_if(.., is_animation));
+        }
         let kinds = match stream {
             Some(InputKind::Audio | InputKind::Video) => vec![self.recordings, self.pictures, self.vectors],
             Some(InputKind::Vectors) => vec![self.vectors, self.recordings, self.pictures],

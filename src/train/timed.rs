@@ -44,6 +44,13 @@ impl Dataset {
         let mut options = labels.options();
         if options.frame_hop == 0.0 {
             options.frame_hop = frame_of_video(&paths, data)?;
+            if options.frame_hop > 0.0 {
+                messages.push(format!(
+                    "labels that are given by frames are taken at {} frames a second, as the first video has; \
+                     --label-hop says otherwise",
+                    1.0 / options.frame_hop
+                ));
+            }
         }
         let read = read_labels(source, &paths, &options)?;
         messages.extend(read.messages);

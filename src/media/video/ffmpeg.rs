@@ -212,7 +212,8 @@ fn understood(line: &str) -> Option<Said> {
             return Some(Said::Error(one_line(&without_addresses(&format!("{part}{}", message.trim())))));
         }
     }
-    let (_, said) = line.split_once("showinfo")?;
+    // By its beginning: names and titles of files are printed, too.
+    let said = line.strip_prefix("[Parsed_showinfo_")?;
     if let Some((_, time_base)) = said.split_once("config in time_base: ") {
         let (numerator, denominator) = time_base.split(',').next()?.split_once('/')?;
         let time_base =

@@ -176,7 +176,10 @@ impl H264 {
         let rest = self.decoder.flush_remaining();
         let rest = rest.map_err(|error| Error::new(ErrorKind::Damaged, error.to_string()))?;
         let frames = rest.iter().map(|picture| frame(picture, self.colour)).collect::<Result<Vec<_>>>()?;
-        Ok(frames.into_iter().map(|frame| self.timed(frame, 0)).collect())
+        let frames = frames.into_iter().map(|frame| self.timed(frame, 0)).collect();
+        // What gave no picture must not lend its time to a later one.
+        self.pending.clear();
+        Ok(frames)
     }
 
     /// Pictures come out in the order of time, so the earliest time that is open is this one's.

@@ -13,6 +13,7 @@ use super::super::natural::natural;
 use super::{VideoInfo, check_fps, codec_name, limits, open_picture, picture_error};
 use crate::error::some_of;
 use crate::files::read_text;
+use crate::guard::guard;
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
 use crate::{Error, ErrorKind, Result};
@@ -84,7 +85,7 @@ impl Images {
     pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
         loop {
             if self.ahead.is_empty() {
-                self.ahead = self.soon().par_iter().map(|file| read(file)).collect::<Vec<_>>().into();
+                self.ahead = self.soon().par_iter().map(|file| read(file)).collect();
             }
             let picture = self.ahead.pop_front()?;
             let ticks = self.next as i64;
@@ -132,8 +133,14 @@ impl Images {
     }
 }
 
-/// The right way up, as its EXIF tag says.
+/// The right way up, as its EXIF tag says. A decoder that panics has met a damaged picture.
 fn read(path: &Path) -> Result<Picture> {
+    guard(|| decode(path)).unwrap_or_else(|what| {
+        Err(Error::new(ErrorKind::Damaged, format!("its decoder stumbled over it ({what})")))
+    })
+}
+
+fn decode(path: &Path) -> Result<Picture> {
     let mut bytes = Vec::new();
     let length = open_picture(path)?.take(MAX_FRAME_BYTES).read_to_end(&mut bytes);
     length.map_err(|error| Error::io(&error, path))?;
@@ -175,7 +182,7 @@ pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(&e, folder))? {
         let path = entry.map_err(|e| Error::io(&e, folder))?.path();
-        if ending(&path).is_some_and(|ending| ENDINGS.contains(&ending.as_str())) && path.is_file() {
+        if is_picture_name(&path) && path.is_file() {
             files.push(path);
         }
         if files.len() > MAX_FRAMES {
@@ -184,6 +191,11 @@ pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort_by(|a, b| natural(&name(a), &name(b)));
     Ok(files)
+}
+
+/// Whether a file is meant as a picture: by its ending, unless it is hidden, as what macOS leaves beside each file is.
+fn is_picture_name(path: &Path) -> bool {
+    !name(path).starts_with('.') && ending(path).is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
 pub(super) fn has_media_ending(path: &Path) -> bool {
@@ -196,7 +208,7 @@ pub(super) fn holds_only_images(folder: &Path) -> bool {
     for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
         match ending(&path) {
             _ if has_media_ending(&path) => return false,
-            Some(ending) if ENDINGS.contains(&ending.as_str()) => pictures += usize::from(path.is_file()),
+            Some(_) if is_picture_name(&path) => pictures += usize::from(path.is_file()),
             _ => {}
         }
     }
@@ -236,7 +248,7 @@ fn missing_numbers(files: &[PathBuf]) -> Option<String> {
     for file in files {
         let name = name(file);
         let end = name.rfind(|c: char| c.is_ascii_digit())? + 1;
-        let start = name[..end].rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1);
+        let start = name[..end].trim_end_matches(|c: char| c.is_ascii_digit()).len();
         let around = (name[..start].to_string(), name[end..].to_string());
         if *frame.get_or_insert_with(|| around.clone()) != around {
             return None;
@@ -282,6 +294,7 @@ mod tests {
             picture(folder.path(), name, 4, value);
         }
         std::fs::write(folder.path().join("notes.txt"), "x").unwrap();
+        std::fs::write(folder.path().join("._2.png"), "left by macOS").unwrap();
         let (frames, reader) = read_all(folder.path(), Some(12.5)).unwrap();
         assert_eq!(frames, [(0, 10), (1, 20), (2, 30)]);
         assert_eq!(reader.info().time_base.seconds(2), 0.16);
@@ -350,6 +363,7 @@ mod tests {
         assert_eq!(names(&["f000.jpg", "f005.jpg", "f010.jpg"]), None);
         assert_eq!(names(&["a.jpg", "b.jpg"]), None);
         assert_eq!(names(&["a1.jpg", "b5.jpg", "b6.jpg"]), None);
+        assert!(names(&["é1.png", "é2.png", "é5.png"]).unwrap().contains("2 to 5"));
     }
 
     #[test]
