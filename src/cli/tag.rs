@@ -60,6 +60,10 @@ pub struct Args {
     #[arg(long, value_name = "NPY")]
     frames_out: Option<PathBuf>,
 
+    /// Also draw the answer: thumbnails or a spectrogram over the labels, as a PNG; of one input
+    #[arg(long, value_name = "PNG")]
+    preview: Option<PathBuf>,
+
     /// Tag in windows of this length that know nothing of each other, as 10s or 500ms, for a model that was trained on such
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     window: Option<f64>,
@@ -74,10 +78,6 @@ pub struct Args {
 
     #[command(flatten)]
     raw: RawArgs,
-
-    /// Also draw the answer: thumbnails or a spectrogram over the labels, as a PNG; of one input
-    #[arg(long, value_name = "PNG")]
-    preview: Option<PathBuf>,
 
     #[command(flatten)]
     media: MediaArgs,

@@ -30,6 +30,7 @@ use limits::MAX_SAMPLES_IN_MEMORY;
 use video::{Video, VideoOptions};
 
 pub use kind::kind_of;
+pub(crate) use kind::known_kind_of;
 pub use mix::Mix;
 pub use reader::{AudioReader, StreamInfo};
 pub use resample::{StreamResampler, resample, resampled_len};

@@ -7,7 +7,7 @@ use super::dataset::Item;
 use super::{Dataset, TrainConfig};
 use crate::features::video::{Embedding, Picture};
 use crate::features::{Features, InputConfig};
-use crate::media::{AudioOptions, MediaOptions, kind_of, load_audio, vectors, video};
+use crate::media::{AudioOptions, MediaOptions, known_kind_of, load_audio, vectors, video};
 use crate::model::{Task, frame_shape};
 use crate::pipeline::{Source, look_at, read_vector_file};
 use crate::signal::{InputKind, Signal};
@@ -306,24 +306,26 @@ pub(super) fn bytes_per_frame(config: &TrainConfig) -> usize {
 }
 
 /// Fills in what the configuration leaves to the data: what is taken from the files, a video's frame rate, the size of
-/// vectors. The first file of the data set tells; what was found is said.
+/// vectors. The first file that can be read tells, so that a bad one does not decide for all; what was found is said.
 pub(super) fn resolve(config: &mut TrainConfig, dataset: &Dataset) -> Result<Vec<String>> {
-    let Some(first) = dataset.items.first() else { return Ok(Vec::new()) };
-    let kind = *config.data.stream.get_or_insert_with(|| kind_of(&first.path));
+    let paths = || dataset.items.iter().map(|item| item.path.as_path());
+    let kind = paths().find_map(known_kind_of).unwrap_or(InputKind::Audio);
+    let kind = *config.data.stream.get_or_insert(kind);
     let mut said = Vec::new();
     match kind {
         // Left out, as it always was.
         InputKind::Audio => config.data.stream = None,
         InputKind::Video if config.video.frame_rate == 0.0 => {
-            let rate = video::frame_rate(&first.path, &config.data.media().video)?;
-            config.video.frame_rate = rate.unwrap_or(video::USUAL_FPS);
-            said.push(format!(
-                "videos are looked at {} times a second, as the first one is",
-                config.video.frame_rate
-            ));
+            let options = config.data.media().video;
+            let rate = paths().find_map(|path| video::frame_rate(path, &options).ok());
+            config.video.frame_rate = rate.flatten().unwrap_or(video::USUAL_FPS);
+            let rate = config.video.frame_rate;
+            said.push(format!("videos are looked at {rate} times a second, as the first one is"));
         }
         InputKind::Vectors if config.vectors.size == 0 => {
-            config.vectors.size = vectors::read_vectors(&first.path)?.dim;
+            let size = paths().find_map(|path| vectors::read_vectors(path).ok().map(|vectors| vectors.dim));
+            config.vectors.size = size
+                .ok_or_else(|| Error::new(ErrorKind::Dataset, "none of the files of vectors can be read"))?;
         }
         InputKind::Video | InputKind::Vectors => {}
     }

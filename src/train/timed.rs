@@ -9,7 +9,7 @@ use crate::error::{Position, some_of};
 use crate::evaluate::Reference;
 use crate::event::Event;
 use crate::labels::{Annotation, TimedLabel, read_labels};
-use crate::media::{kind_of, video};
+use crate::media::{known_kind_of, video};
 use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
@@ -43,7 +43,7 @@ impl Dataset {
         let paths: Vec<PathBuf> = clips.iter().map(|clip| clip.path.clone()).collect();
         let mut options = labels.options();
         if options.frame_hop == 0.0 {
-            options.frame_hop = frame_of_video(&paths, data)?;
+            options.frame_hop = frame_of_video(&paths, data);
             if options.frame_hop > 0.0 {
                 messages.push(format!(
                     "labels that are given by frames are taken at {} frames a second, as the first video has; \
@@ -122,16 +122,16 @@ impl Dataset {
     }
 }
 
-/// What a frame of the first recording lasts in seconds, if it is a video: that of labels that are given by frames. 0 for
+/// What a frame of the first recording that can be read lasts in seconds, if it is a video: that of labels that are given by frames. 0 for
 /// sound.
-fn frame_of_video(paths: &[PathBuf], data: &DataConfig) -> Result<f64> {
-    let Some(first) = paths.first() else { return Ok(0.0) };
-    let kind = data.stream.unwrap_or_else(|| kind_of(first));
-    if kind != InputKind::Video {
-        return Ok(0.0);
+fn frame_of_video(paths: &[PathBuf], data: &DataConfig) -> f64 {
+    let kind = data.stream.or_else(|| paths.iter().find_map(|path| known_kind_of(path)));
+    if kind != Some(InputKind::Video) {
+        return 0.0;
     }
-    let rate = video::frame_rate(first, &data.media().video)?;
-    Ok(rate.map_or(0.0, |rate| 1.0 / rate))
+    let options = data.media().video;
+    let rate = paths.iter().find_map(|path| video::frame_rate(path, &options).ok());
+    rate.flatten().map_or(0.0, |rate| 1.0 / rate)
 }
 
 impl Item {

@@ -11,7 +11,7 @@ use candle_nn::ops::log_softmax;
 use rayon::prelude::*;
 
 use super::batching::{self, Example, Target};
-use super::clip::{Clip, ClipMaker, Frames, Loaded, bytes_per_frame, load_embedding, resolve};
+use super::clip::{Clip, ClipMaker, Frames, Loaded, Material, bytes_per_frame, load_embedding, resolve};
 use super::fingerprint::fingerprint;
 use super::optimizer::Optimizer;
 use super::random::{Use, stream};
@@ -80,6 +80,14 @@ pub fn train(
     let maker = ClipMaker::new(config, &dataset.labels, embedding.as_ref())?;
     let (training, seconds) =
         load_part(&dataset, &mut parts.train, "training", &maker, config, on_event, stop)?;
+    if training
+        .iter()
+        .all(|clip| matches!(&clip.material, Material::Pictures(pictures) if pictures.len() == 1))
+    {
+        let message = "every training clip is a single picture; the frames of a video go into a folder of their own, \
+                       within that of their label";
+        on_event(Event::Warning(message.into()));
+    }
     let (validation, more) =
         load_part(&dataset, &mut parts.validation, "validation", &maker, config, on_event, stop)?;
     if let Some(label) = dataset.unheard_label(parts.train.iter().copied()) {

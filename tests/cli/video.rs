@@ -220,3 +220,26 @@ fn pictures_that_are_damaged_are_left_out_with_a_warning() {
     }
     assert_eq!(run.json()["input"]["frames"], 7);
 }
+
+#[test]
+fn a_bad_first_file_does_not_decide_for_all() {
+    let place = Workplace::new();
+    clips(&place);
+    place.write("clips/left/00.mp4", "");
+    place.write("small.toml", SMALL);
+    let run =
+        place.run(&["train", "--config", "small.toml", "--epochs", "1", "clips", "-o", "m.safetensors"]);
+    assert_eq!(run.code(), 1, "{}", run.stderr());
+    assert!(run.stderr().contains("left out: clips/left/00.mp4: the file is empty"), "{}", run.stderr());
+    assert!(run.stderr().contains("25 times a second"), "{}", run.stderr());
+}
+
+#[test]
+fn pictures_that_lie_in_their_labels_folder_are_clips_of_one_frame_which_is_said() {
+    let place = Workplace::new();
+    for (label, x) in [("a", 2), ("b", 12)] {
+        place.frames(&format!("flat/{label}"), &[x, x + 1, x + 2, x + 3], 20, 25.0);
+    }
+    let run = train(&place, &["flat", "-o", "m.safetensors", "--epochs", "1"]);
+    assert!(run.stderr().contains("every training clip is a single picture"), "{}", run.stderr());
+}
