@@ -76,9 +76,15 @@ pub struct AtomicFile {
 impl AtomicFile {
     /// # Errors
     /// Whatever of the name and its folder would make [`AtomicFile::commit`] fail after all work is done: `path` is a
-    /// directory or ends as one, its name is too long, its directory is missing or not writable.
+    /// directory, a device or a pipe, or ends as a directory, its name is too long, its directory is missing or not writable.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
+        // Through a link, so that the link stays.
+        let path = path.canonicalize().unwrap_or(path);
+        if path.exists() && !path.is_file() && !path.is_dir() {
+            let message = "is no ordinary file, so it is not replaced; name another";
+            return Err(Error::new(ErrorKind::Path, message).with_path(path));
+        }
         check_name(&path)?;
         let folder = folder_of(&path);
         let file = tempfile::tempfile_in(folder).map_err(|e| Error::io(&e, folder))?;

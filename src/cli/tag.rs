@@ -274,6 +274,11 @@ fn check(args: &Args, inputs: &Inputs, is_live: bool, format: Format) -> Result<
     if !is_live && (args.lookahead.is_some() || args.raw.raw_rate.is_some()) {
         return wrong("--lookahead and --raw-rate are for standard input (-); a file is read whole");
     }
+    let written = [&args.output, &args.frames_out, &args.preview].map(|path| path.as_deref());
+    let twice = (0..3).any(|i| written[i].is_some() && written[i + 1..].contains(&written[i]));
+    if twice {
+        return wrong("-o, --frames-out and --preview need files of their own");
+    }
     if several && (args.frames_out.is_some() || args.preview.is_some()) {
         return wrong("--frames-out and --preview are for one input; tag them one by one");
     }

@@ -261,3 +261,23 @@ fn what_cannot_go_together_is_refused() {
     }
     assert_eq!(place.run(&["tag", "--window", "soon", "tone.wav"]).code(), 2);
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_written_beside_the_result_replaces_no_pipe_and_no_link() {
+    let place = Workplace::new();
+    std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap();
+    for option in ["--preview", "--frames-out"] {
+        let run = place.run(&["tag", "-m", "digits", option, "pipe", "tone.wav"]);
+        assert_eq!(run.code(), 1, "{}", run.stderr());
+        run.assert_one_error_line(&["pipe", "is no ordinary file"]);
+        assert!(!place.path("pipe").is_file());
+    }
+    place.write("target.png", "old");
+    std::os::unix::fs::symlink("target.png", place.path("link.png")).unwrap();
+    assert_eq!(place.run(&["tag", "-m", "digits", "--preview", "link.png", "tone.wav"]).code(), 0);
+    assert!(place.path("link.png").is_symlink() && image::open(place.path("target.png")).is_ok());
+    place
+        .run(&["tag", "-m", "digits", "--preview", "x.png", "--frames-out", "x.png", "tone.wav"])
+        .assert_fatal(&["files of their own"]);
+}
