@@ -16,12 +16,13 @@ use crate::{Error, ErrorKind, Result};
 pub fn load(choice: Option<&OsStr>, task: Task, kind: InputKind) -> Result<Model> {
     let Some(choice) = choice else {
         let builtin = Builtin::all().iter().find(|builtin| builtin.kind == kind && builtin.task == task);
-        let Some(Builtin { name, about, .. }) = builtin else {
+        let Some(builtin) = builtin else {
             let message = format!("there is no built-in model for {}; name one (-m)", kind.name());
             return Err(Error::new(ErrorKind::Config, message));
         };
+        let Builtin { name, about, .. } = builtin;
         say(format_args!("no model given (-m), using the built-in `{name}`: {about}"));
-        return builtin.map_or_else(|| Err(unknown(Path::new(name))), Builtin::load);
+        return builtin.load();
     };
     if let Some(builtin) = choice.to_str().and_then(|name| Model::builtin(name, task)) {
         return builtin;

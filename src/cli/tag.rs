@@ -189,15 +189,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Writer::new(format.unwrap_or(Format::Json), inputs.several(), Destination::new(out)?, &args)
             .map_err(|error| Error::io(&error, out.unwrap_or(Path::new("standard output"))))?;
     let mut failed = 0;
-    if let [path] = inputs.files.as_slice() {
-        let result = one_input(path, || tag_alone(&args, models.of(path)?, path, &media));
-        finish_one(&mut writer, &models, path, result, &mut failed, out)?;
-    } else {
-        let tag = |path: &Path| one_input(path, || tag_one(&args, models.of(path)?, path, &media));
-        in_order(&inputs.files, args.jobs.threads(inputs.files.len()), tag, |path, result| {
-            finish_one(&mut writer, &models, path, result, &mut failed, out)
-        })?;
-    }
+    let tag = |path: &Path| one_input(path, || tag_one(&args, models.of(path)?, path, &media));
+    in_order(&inputs.files, args.jobs.threads(inputs.files.len()), tag, |path, result| {
+        finish_one(&mut writer, &models, path, result, &mut failed, out)
+    })?;
     written(writer.finish(), out)?.commit()?;
     Ok(exit_code(failed))
 }
@@ -210,22 +205,8 @@ struct Answer {
     scores: Vec<f32>,
 }
 
-/// One of several files.
+/// One file. If it is the only one, its scores may go to a file of their own as they come, and it may be drawn.
 fn tag_one(args: &Args, tagger: Arc<Tagger>, path: &Path, media: &MediaOptions) -> Result<Answer> {
-    let options = TagOptions { windows: windows(args, &tagger)? };
-    let mut scores = Vec::new();
-    let mut keep = |piece: &[f32]| {
-        if args.frames {
-            scores.extend_from_slice(piece);
-        }
-        Ok(())
-    };
-    let tagged = tagger.tag_file(path, media, &options, &mut keep)?;
-    Ok(Answer { tagger, tagged, scores })
-}
-
-/// The only file: its scores may go to a file of their own as they come, and it may be drawn.
-fn tag_alone(args: &Args, tagger: Arc<Tagger>, path: &Path, media: &MediaOptions) -> Result<Answer> {
     let options = TagOptions { windows: windows(args, &tagger)? };
     let mut npy = FrameScores::new(args.frames_out.as_deref(), &tagger)?;
     let mut drawing = args.preview.as_ref().map(|_| Drawing::new(&tagger.model().header().input));

@@ -149,8 +149,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let outcome = train(&config, &name, &mut on_event, &stop);
     let (warnings, failures) = progress.finish();
     let outcome = outcome?;
-    // Through a link, so that the link stays.
-    outcome.model.save(&path.canonicalize().unwrap_or(path.to_path_buf()))?;
+    outcome.model.save(path)?;
     say(summary(&outcome, path));
     say_lines(&measured(&outcome));
     let report = Report::new(&outcome, path, warnings, failures);
@@ -218,7 +217,7 @@ fn check_output(path: &Path) -> Result<String> {
         return wrong("exists and is no Percept model; it is not replaced: remove it, or name another (-o)");
     }
     // Finds out whether the folder is there and can be written to; dropped, it leaves nothing behind.
-    AtomicFile::create(path.canonicalize().unwrap_or(path.to_path_buf()))?;
+    AtomicFile::create(path)?;
     Ok(name.to_string())
 }
 

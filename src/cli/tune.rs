@@ -70,8 +70,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     bar.finish_and_clear();
     let (model, report) = result?;
     let out = args.output.as_deref().unwrap_or(path);
-    // Through a link, so that the link stays.
-    model.save(&out.canonicalize().unwrap_or(out.to_path_buf()))?;
+    model.save(out)?;
     say_lines(&report.table());
     say(format_args!("wrote {}", out.display()));
     print_json(&report)?;

@@ -26,9 +26,7 @@ impl Destination {
                 let file = File::options().write(true).open(&target).map_err(|e| Error::io(&e, path))?;
                 Ok(Self::Device(file))
             }
-            // Through a link, so that the link stays.
-            Ok(target) => Ok(Self::File(AtomicFile::create(target)?)),
-            Err(_) => Ok(Self::File(AtomicFile::create(path)?)),
+            _ => Ok(Self::File(AtomicFile::create(path)?)),
         }
     }
 
