@@ -1,18 +1,16 @@
 //! The convolutional front end: every kernel gives what the plain form gives, forward and back, whatever the sizes; the bits
 //! of a frame do not depend on its neighbours, and those of the gradients not on the number of threads.
 
-use std::collections::BTreeMap;
+mod conv_common;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
+use conv_common::{Inputs, assert_close, bits, front_end, gradients, in_f32, inputs, loss, random, values};
 use percept::nn::conv::FrontEnd;
 use percept::nn::kernels::Isa;
 use percept::nn::{FrameShape, Network, NetworkConfig, Pooling};
 use percept::{ErrorKind, Result};
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-
-/// Everything that a loss depends on, by name: the weights and `x`, in f64.
-type Inputs = BTreeMap<String, Tensor>;
 
 fn config(channels: &[usize], outputs: usize) -> NetworkConfig {
     NetworkConfig {
@@ -25,60 +23,6 @@ fn config(channels: &[usize], outputs: usize) -> NetworkConfig {
 
 fn shape(channels: usize, height: usize, width: usize, rest: usize) -> FrameShape {
     FrameShape { channels, height, width, rest }
-}
-
-fn random(shape: &[usize], seed: u64) -> Tensor {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let values: Vec<f64> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
-/// Weights of the size that training begins with, so that sums stay small; `x [batch, frames, D]`.
-fn inputs(config: &NetworkConfig, shape: FrameShape, (batch, frames): (usize, usize)) -> Inputs {
-    let shapes = FrontEnd::shapes(config, shape).into_iter();
-    let weights = shapes.zip(1..).map(|((name, shape), seed)| {
-        let fan: usize = shape[1..].iter().product();
-        (name, (random(&shape, seed) * (2.0 / (fan as f64).sqrt())).unwrap())
-    });
-    weights.chain([("x".to_string(), random(&[batch, frames, shape.len()], 99))]).collect()
-}
-
-fn front_end(config: &NetworkConfig, shape: FrameShape, inputs: &Inputs) -> FrontEnd {
-    FrontEnd::new(config, shape, |name| Ok(inputs[name].clone())).unwrap().unwrap()
-}
-
-fn in_f32(inputs: &Inputs) -> Inputs {
-    inputs.iter().map(|(name, tensor)| (name.clone(), tensor.to_dtype(DType::F32).unwrap())).collect()
-}
-
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
-}
-
-fn bits(tensor: &Tensor) -> Vec<u32> {
-    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
-}
-
-/// A sum of all outputs, each with a weight of its own.
-fn loss(output: &Tensor) -> Tensor {
-    let weights = random(output.dims(), 7).to_dtype(output.dtype()).unwrap();
-    (output * weights).unwrap().sum_all().unwrap()
-}
-
-/// Gradients by name of what `forward` makes of the inputs.
-fn gradients(inputs: &Inputs, forward: impl Fn(&Inputs) -> Tensor) -> BTreeMap<String, Tensor> {
-    let vars: BTreeMap<_, _> =
-        inputs.iter().map(|(name, tensor)| (name.clone(), Var::from_tensor(tensor).unwrap())).collect();
-    let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-    let gradients = loss(&forward(&tensors)).backward().unwrap();
-    vars.iter().map(|(name, var)| (name.clone(), gradients.get(var).unwrap().clone())).collect()
-}
-
-fn assert_close(actual: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
-    assert_eq!(actual.dims(), expected.dims(), "{what}");
-    for (i, (a, e)) in values(actual).into_iter().zip(values(expected)).enumerate() {
-        assert!((a - e).abs() <= tolerance * e.abs().max(1.0), "{what}: element {i} is {a}, not {e}");
-    }
 }
 
 #[test]
@@ -246,7 +190,10 @@ fn what_cannot_be_is_an_error_in_words() {
         error.message
     };
     let no_planes = message(&config(&[4], 8), FrameShape::from(40));
-    assert!(no_planes.contains("conv_channels asks for convolutions, which need pictures"), "{no_planes}");
+    assert!(
+        no_planes.contains("conv_channels asks for convolutions, which need pictures or a spectrogram"),
+        "{no_planes}"
+    );
     let too_many = message(&config(&[1024], 8), shape(1, 200, 200, 0));
     assert!(too_many.contains("10240000 numbers a frame for the linear layer"), "{too_many}");
     assert_eq!(

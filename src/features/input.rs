@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::video::{EmbeddingKind, VideoConfig, VideoFeature};
-use super::{FeatureConfig, Normalization, Normalize};
+use super::{FeatureConfig, FeatureKind, Normalization, Normalize};
 use crate::signal::InputKind;
 use crate::time::{FrameClock, TimeBase};
 use crate::{Error, ErrorKind, Result};
@@ -98,11 +98,18 @@ impl InputConfig {
         }
     }
 
-    /// The pictures that a frame begins with: planes, height, width; 0 planes where it has none.
+    /// The pictures that a frame begins with: planes, height, width; 0 planes where it has none. A spectrum is a picture one
+    /// wide; its deltas are further planes. Cepstral coefficients have no neighbours, so they are none.
     pub fn planes(&self) -> [usize; 3] {
         match self {
             Self::Video(video) => video.planes(),
-            Self::Audio(_) | Self::Vectors(_) => [0; 3],
+            Self::Audio(features) => match features.kind {
+                FeatureKind::LogMel | FeatureKind::Power => {
+                    [1 + features.delta, features.num_static_features(), 1]
+                }
+                FeatureKind::Mfcc => [0; 3],
+            },
+            Self::Vectors(_) => [0; 3],
         }
     }
 

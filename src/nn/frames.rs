@@ -89,8 +89,10 @@ fn convolved(front_end: &FrontEnd, frames: &Rows, piece: usize) -> Result<Rows> 
     let mut all = Rows::with_limit(front_end.output_size(), frames.limit());
     let mut x = Vec::new();
     for (first, count) in pieces(frames.len(), piece.min(MAX_PIECE_VALUES / frames.width())) {
-        frames.read(first, count, &mut x)?;
-        all.push(&front_end.infer(&x)?)?;
+        let before = first.min(front_end.context());
+        let behind = (frames.len() - first - count).min(front_end.context());
+        frames.read(first - before, before + count + behind, &mut x)?;
+        all.push(&front_end.infer(&x, [before, behind])?)?;
     }
     Ok(all)
 }
@@ -181,7 +183,8 @@ fn check(network: &Network, width: usize) -> Result<()> {
 
 /// Logits of frames as they come.
 ///
-/// With one direction they are those of the whole sequence, frame for frame. What runs backward begins anew at each
+/// With one direction they are those of the whole sequence, frame for frame; convolutions over time see as many frames
+/// ahead as there are layers, and are exact too. What runs backward begins anew at each
 /// block's end, `lookahead` frames behind the frames that are answered: an approximation.
 pub struct FrameStream<'a> {
     network: &'a Network,
@@ -191,6 +194,10 @@ pub struct FrameStream<'a> {
     block: usize,
     /// The forward state of each layer.
     states: Vec<Vec<f32>>,
+    /// Frames that the front end has not made anything of, and those before them that it needs.
+    coming: Vec<f32>,
+    /// How many of those there are.
+    before: usize,
     /// Frames that are not answered yet, as the recurrent layers take them.
     waiting: Vec<f32>,
 }
@@ -210,16 +217,15 @@ impl<'a> FrameStream<'a> {
             lookahead,
             block: block.max(1),
             states,
+            coming: Vec::new(),
+            before: 0,
             waiting: Vec::new(),
         })
     }
 
     /// Takes frames `[T, D]` and appends to `logits [T, K]` those that are now known.
     pub fn push(&mut self, frames: &[f32], logits: &mut Vec<f32>) -> Result<()> {
-        match self.network.front_end() {
-            Some(front_end) => self.waiting.extend(front_end.infer(frames)?),
-            None => self.waiting.extend_from_slice(frames),
-        }
+        self.convolve(frames, false)?;
         let dim = self.dim();
         let mut done = 0;
         while self.waiting.len() / dim - done >= self.block + self.lookahead {
@@ -231,8 +237,28 @@ impl<'a> FrameStream<'a> {
         Ok(())
     }
 
+    /// Takes frames through the front end, as far as what follows them is known.
+    fn convolve(&mut self, frames: &[f32], is_end: bool) -> Result<()> {
+        let Some(front_end) = self.network.front_end() else {
+            self.waiting.extend_from_slice(frames);
+            return Ok(());
+        };
+        self.coming.extend_from_slice(frames);
+        let (width, context) = (self.network.input_size(), front_end.context());
+        let behind = if is_end { 0 } else { context };
+        let known = (self.coming.len() / width).saturating_sub(behind);
+        if known <= self.before {
+            return Ok(());
+        }
+        self.waiting.extend(front_end.infer(&self.coming, [self.before, behind])?);
+        self.before = known.min(context);
+        self.coming.drain(..(known - self.before) * width);
+        Ok(())
+    }
+
     /// There are no more frames: appends the logits of those that are left.
     pub fn finish(mut self, logits: &mut Vec<f32>) -> Result<()> {
+        self.convolve(&[], true)?;
         let dim = self.dim();
         let waiting = std::mem::take(&mut self.waiting);
         let mut rest = waiting.as_slice();
@@ -298,15 +324,26 @@ mod tests {
     use crate::nn::{CellKind, FrameShape, NetworkConfig};
 
     /// Of plain numbers, and with convolutions in front.
-    fn networks(cell: CellKind, bidirectional: bool) -> [Network; 2] {
+    fn networks(cell: CellKind, bidirectional: bool) -> [Network; 3] {
         let pictures = FrameShape { channels: 2, height: 5, width: 4, rest: 3 };
-        [(FrameShape::from(5), vec![]), (pictures, vec![3, 17])]
-            .map(|(shape, channels)| network(shape, channels, cell, bidirectional))
+        let spectrogram = FrameShape { channels: 2, height: 9, width: 1, rest: 0 };
+        [
+            (FrameShape::from(5), vec![], vec![]),
+            (pictures, vec![3, 17], vec![]),
+            (spectrogram, vec![3, 17], vec![[1, 2], [1, 3]]),
+        ]
+        .map(|(shape, channels, pool)| network(shape, (channels, pool), cell, bidirectional))
     }
 
-    fn network(shape: FrameShape, conv_channels: Vec<usize>, cell: CellKind, bidirectional: bool) -> Network {
+    fn network(
+        shape: FrameShape,
+        (conv_channels, conv_pool): (Vec<usize>, Vec<[usize; 2]>),
+        cell: CellKind,
+        bidirectional: bool,
+    ) -> Network {
         let config = NetworkConfig {
             conv_channels,
+            conv_pool,
             cell,
             bidirectional,
             hidden_size: 19,

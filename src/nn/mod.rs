@@ -35,6 +35,7 @@ pub const MAX_HIDDEN_SIZE: usize = 4096;
 pub const MAX_NUM_LAYERS: usize = 16;
 pub const MAX_CONV_LAYERS: usize = 8;
 pub const MAX_CONV_CHANNELS: usize = 1024;
+pub const MAX_CONV_POOL: usize = 16;
 /// Largest number of features per frame and of labels.
 pub const MAX_WIDTH: usize = 65_536;
 
@@ -42,9 +43,13 @@ pub const MAX_WIDTH: usize = 65_536;
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkConfig {
-    /// For features that keep the picture: convolutions (3x3, stride 2, ReLU) over each frame, and how many channels each of
-    /// them has, such as [16, 32, 64]. Empty: none.
+    /// Convolutions in front of the recurrent layers, and how many channels each of them has, such as [16, 32, 64]. For
+    /// features that keep the picture: 3x3, stride 2, ReLU over each frame. For spectrograms: 3x3 over time and frequency,
+    /// batch norm, ReLU, max pooling. Empty: none.
     pub conv_channels: Vec<usize>,
+    /// For spectrograms: [frames, bands] that the pooling behind each convolution makes one, such as [[1, 2], [1, 2], [1, 2]];
+    /// 1 to 16 each. A model that tags frames keeps them all: the first number is 1.
+    pub conv_pool: Vec<[usize; 2]>,
     /// Numbers that a linear layer (with ReLU) behind the convolutions makes of each frame.
     pub conv_output_size: usize,
     /// Recurrent cell. `lstm`, `gru` and the vanilla ones are PyTorch's.
@@ -76,6 +81,7 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             conv_channels: Vec::new(),
+            conv_pool: Vec::new(),
             conv_output_size: 64,
             cell: CellKind::Gru,
             hidden_size: 128,
@@ -104,6 +110,27 @@ impl NetworkConfig {
             check(
                 (1..=MAX_CONV_CHANNELS).contains(&channels),
                 format!("conv_channels has a layer of {channels}; it must be 1 to {MAX_CONV_CHANNELS}"),
+            )?;
+        }
+        let is_one_each = self.conv_pool.is_empty() || self.conv_pool.len() == self.conv_channels.len();
+        check(
+            is_one_each,
+            format!(
+                "conv_pool has {} layers and conv_channels {}; one pair is due for each",
+                self.conv_pool.len(),
+                self.conv_channels.len()
+            ),
+        )?;
+        for pool in &self.conv_pool {
+            check(
+                pool.iter().all(|size| (1..=MAX_CONV_POOL).contains(size)),
+                format!("conv_pool has a pair of {pool:?}; both must be 1 to {MAX_CONV_POOL}"),
+            )?;
+            check(
+                pool[0] == 1 || self.pooling != Pooling::None,
+                format!(
+                    "conv_pool has a pair of {pool:?}; where every frame is tagged its first number is 1"
+                ),
             )?;
         }
         check(
@@ -153,6 +180,7 @@ impl Serialize for NetworkConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let Self {
             conv_channels,
+            conv_pool,
             conv_output_size,
             cell,
             hidden_size,
@@ -163,10 +191,13 @@ impl Serialize for NetworkConfig {
             output,
         } = self;
         let has_convolutions = !conv_channels.is_empty();
-        let mut fields =
-            serializer.serialize_struct("NetworkConfig", if has_convolutions { 9 } else { 7 })?;
+        let more = if has_convolutions { 2 + usize::from(!conv_pool.is_empty()) } else { 0 };
+        let mut fields = serializer.serialize_struct("NetworkConfig", 7 + more)?;
         if has_convolutions {
             fields.serialize_field("conv_channels", conv_channels)?;
+            if !conv_pool.is_empty() {
+                fields.serialize_field("conv_pool", conv_pool)?;
+            }
             fields.serialize_field("conv_output_size", conv_output_size)?;
         }
         fields.serialize_field("cell", cell)?;

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor, Var};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::conv::{self, FrontEnd};
+use super::conv::{self, FrontEnd, NormStatistics};
 use super::dropout::dropout;
 use super::rnn::Rnn;
 use super::{FrameShape, MAX_WIDTH, NetworkConfig, Pooling};
@@ -47,7 +47,8 @@ impl Network {
     }
 
     /// Fresh weights as PyTorch initialises them, uniform in ±1/√fan, the same for the same seed. For convolutions and
-    /// the linear layer behind them the fan is the number of values that a sum runs over.
+    /// the linear layer behind them the fan is the number of values that a sum runs over. Norms begin as they leave a
+    /// normalised value. Among them are running statistics, which are not trained ([`conv::is_running_statistic`]).
     pub fn init(
         config: &NetworkConfig,
         shape: impl Into<FrameShape>,
@@ -60,6 +61,12 @@ impl Network {
         let mut vars = BTreeMap::new();
         let mut conv_fan = 1;
         for (name, shape) in Self::shapes(config, shape, num_classes) {
+            if name.contains(".norm.") {
+                let is_one = name.ends_with(".weight") || name.ends_with("_var");
+                let values = vec![if is_one { 1f32 } else { 0.0 }; shape.iter().product()];
+                vars.insert(name, Var::from_vec(values, shape, &Device::Cpu)?);
+                continue;
+            }
             let fan = if name.starts_with("conv.") {
                 // A bias follows its weights.
                 conv_fan = if shape.len() > 1 { shape[1..].iter().product() } else { conv_fan };
@@ -142,16 +149,38 @@ impl Network {
     ///
     /// # Errors
     /// [`ErrorKind::Dataset`] where shapes and lengths do not fit, or a length is 0.
-    pub fn forward(&self, x: &Tensor, lengths: &[usize], mut rng: Option<&mut ChaCha8Rng>) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, lengths: &[usize], rng: Option<&mut ChaCha8Rng>) -> Result<Tensor> {
         self.check_input(x, lengths)?;
-        let (batch, frames, _) = x.dims3()?;
-        let rnn = match &self.front_end {
-            Some(front_end) => {
-                let x = front_end.forward(x, lengths, rng.as_deref_mut())?;
-                self.rnn.forward(&x, lengths, rng.as_deref_mut())?
+        match (&self.front_end, rng) {
+            (None, rng) => self.recurrent(x, lengths, rng),
+            (Some(front_end), None) => {
+                let x = front_end.forward(x, lengths, None)?;
+                self.recurrent(&x, &pooled(front_end, lengths), None)
             }
-            None => self.rnn.forward(x, lengths, rng.as_deref_mut())?,
+            (Some(_), Some(rng)) => Ok(self.train(x, lengths, rng)?.0),
+        }
+    }
+
+    /// As [`Network::forward`] in training; gives the statistics of each batch norm over this batch too, from which the
+    /// running ones are made: see [`FrontEnd::train`].
+    pub fn train(
+        &self,
+        x: &Tensor,
+        lengths: &[usize],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(Tensor, Vec<NormStatistics>)> {
+        self.check_input(x, lengths)?;
+        let Some(front_end) = &self.front_end else {
+            return Ok((self.recurrent(x, lengths, Some(rng))?, Vec::new()));
         };
+        let (x, statistics) = front_end.train(x, lengths, rng)?;
+        Ok((self.recurrent(&x, &pooled(front_end, lengths), Some(rng))?, statistics))
+    }
+
+    /// What is behind the front end.
+    fn recurrent(&self, x: &Tensor, lengths: &[usize], mut rng: Option<&mut ChaCha8Rng>) -> Result<Tensor> {
+        let (batch, frames, _) = x.dims3()?;
+        let rnn = self.rnn.forward(x, lengths, rng.as_deref_mut())?;
         let (mut rows, shape) = match self.config.pooling {
             Pooling::None => (rnn.output.flatten(0, 1)?, vec![batch, frames, self.num_classes()]),
             pooling => {
@@ -202,6 +231,10 @@ impl Network {
         };
         Err(Error::new(ErrorKind::Dataset, problem))
     }
+}
+
+fn pooled(front_end: &FrontEnd, lengths: &[usize]) -> Vec<usize> {
+    lengths.iter().map(|&length| front_end.pooled_frames(length)).collect()
 }
 
 fn check_sizes(config: &NetworkConfig, shape: FrameShape, num_classes: usize) -> Result<()> {

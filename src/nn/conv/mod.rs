@@ -1,56 +1,63 @@
-//! The convolutional front end: the planes of each frame become a few numbers, frame for frame.
+//! The convolutional front end: the planes of frames become a few numbers a frame.
 //!
-//! Convolutions 3x3 with padding 1, stride 2, bias and max(0, ·), one after the other, then a linear layer over what is
-//! left, with max(0, ·) too. All of it is one operation ([`pass`]); the plain form beside it is
-//! [`FrontEnd::forward_reference`].
+//! [`pictures`] looks at each frame for itself, [`spectrogram`] over time and frequency.
 
-mod fused;
 mod grid;
-mod pack;
-mod pass;
-mod reference;
-
-use std::sync::{Arc, Mutex, OnceLock};
+mod pictures;
+mod spectrogram;
 
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 
 use super::dropout::dropout;
 use super::kernels::Isa;
-use super::pool::Pool;
 use super::{FrameShape, MAX_WIDTH, NetworkConfig};
 use crate::{Error, ErrorKind, Result};
 
-use fused::FusedFrontEnd;
-use grid::{KERNEL, Sizes};
+use pictures::PictureFrontEnd;
+use spectrogram::SpectrogramFrontEnd;
 
-/// Frames `[.., D]` -> `[.., W]`: what the linear layer makes of the planes, and the plain numbers behind it.
+/// Mean and variance of the channels of one batch norm over a batch in training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NormStatistics {
+    /// `[C]`
+    pub mean: Vec<f32>,
+    /// `[C]`, divided by `count`.
+    pub variance: Vec<f32>,
+    /// Pixels of all clips together.
+    pub count: usize,
+}
+
+/// Whether a weight is one that training follows rather than learns: a running mean or variance of a batch norm.
+pub fn is_running_statistic(name: &str) -> bool {
+    spectrogram::RUNNING.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Frames `[B, T, D]` -> `[B, T', W]`.
 #[derive(Debug, Clone)]
 pub struct FrontEnd {
+    kind: Kind,
     shape: FrameShape,
-    sizes: Sizes,
     dropout: f32,
-    /// In the order of [`FrontEnd::shapes`].
-    weights: Vec<Tensor>,
-    /// The weights as inference with [`Isa::best`] reads them; made when first asked for.
-    packed: Arc<OnceLock<pack::Forward>>,
-    pool: Arc<Pool>,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Pictures(PictureFrontEnd),
+    Spectrogram(SpectrogramFrontEnd),
 }
 
 impl FrontEnd {
-    /// Names and shapes of all weights, PyTorch's: `0.weight [Cout, Cin, 3, 3]`, `0.bias`, ..., `linear.weight
-    /// [out, C·H·W]`, `linear.bias`. None without convolutions.
+    /// Names and shapes of all weights, PyTorch's: `0.weight [Cout, Cin, 3, 3]`, ..., `linear.weight [out, W]`,
+    /// `linear.bias`. Pictures have a bias each, `0.bias`, and `linear` reads `[C, H, W]`; spectrograms a norm, `0.norm.weight`,
+    /// `0.norm.bias`, `0.norm.running_mean`, `0.norm.running_var`, kernels over time and frequency, and `linear` reads
+    /// `[bins, C]`. None without convolutions.
     pub fn shapes(config: &NetworkConfig, shape: FrameShape) -> Vec<(String, Vec<usize>)> {
-        let Some(sizes) = sizes(Isa::Portable, config, shape) else { return Vec::new() };
-        let mut shapes = Vec::new();
-        for (l, layer) in sizes.layers.iter().enumerate() {
-            let (output, input) = (layer.output.channels, layer.input.channels);
-            shapes.push((format!("{l}.weight"), vec![output, input, KERNEL, KERNEL]));
-            shapes.push((format!("{l}.bias"), vec![output]));
+        match () {
+            () if config.conv_channels.is_empty() => Vec::new(),
+            () if config.conv_pool.is_empty() => PictureFrontEnd::shapes(config, shape),
+            () => SpectrogramFrontEnd::shapes(config, shape),
         }
-        shapes.push(("linear.weight".to_string(), vec![sizes.outputs, sizes.last().values()]));
-        shapes.push(("linear.bias".to_string(), vec![sizes.outputs]));
-        shapes
     }
 
     /// Takes the weights by name; nothing for a configuration without convolutions.
@@ -65,7 +72,9 @@ impl FrontEnd {
     ) -> Result<Option<Self>> {
         config.validate()?;
         check(config, shape)?;
-        let Some(sizes) = sizes(Isa::best(), config, shape) else { return Ok(None) };
+        if config.conv_channels.is_empty() {
+            return Ok(None);
+        }
         let mut weights = Vec::new();
         for (name, shape) in Self::shapes(config, shape) {
             let tensor = weight(&name)?;
@@ -75,25 +84,51 @@ impl FrontEnd {
             }
             weights.push(tensor);
         }
-        Ok(Some(Self {
-            shape,
-            sizes,
-            dropout: config.dropout,
-            weights,
-            packed: Arc::default(),
-            pool: Arc::default(),
-        }))
+        let kind = match config.conv_pool.is_empty() {
+            true => Kind::Pictures(PictureFrontEnd::new(config, shape, weights)),
+            false => Kind::Spectrogram(SpectrogramFrontEnd::new(config, shape, weights)),
+        };
+        Ok(Some(Self { kind, shape, dropout: config.dropout }))
     }
 
     /// Numbers that a frame becomes, `W`.
     pub fn output_size(&self) -> usize {
-        self.sizes.outputs + self.shape.rest
+        match &self.kind {
+            Kind::Pictures(pictures) => pictures.output_size(),
+            Kind::Spectrogram(spectrogram) => spectrogram.output_size(),
+        }
     }
 
-    /// `x [B, T, D]`, of which sequence `b` has `lengths[b]` valid frames -> `[B, T, W]`. Frames beyond a sequence's
+    /// Frames that come out of so many.
+    pub fn pooled_frames(&self, frames: usize) -> usize {
+        match &self.kind {
+            Kind::Pictures(_) => frames,
+            Kind::Spectrogram(spectrogram) => spectrogram.pooled_frames(frames),
+        }
+    }
+
+    /// Frames that become one.
+    pub fn time_pool(&self) -> usize {
+        match &self.kind {
+            Kind::Pictures(_) => 1,
+            Kind::Spectrogram(spectrogram) => spectrogram.time_pool(),
+        }
+    }
+
+    /// Frames before and behind a frame that change what comes out of it, in frames that come out.
+    pub fn context(&self) -> usize {
+        match &self.kind {
+            Kind::Pictures(_) => 0,
+            Kind::Spectrogram(spectrogram) => spectrogram.context(),
+        }
+    }
+
+    /// `x [B, T, D]`, of which sequence `b` has `lengths[b]` valid frames -> `[B, T', W]`. Frames beyond a sequence's
     /// length are not looked at, and what they become means nothing.
     ///
-    /// With `rng` (training) what the linear layer gives is dropped in part; the plain numbers never are.
+    /// With `rng` (training) what the linear layer gives is dropped in part, and norms are those of the batch: see
+    /// [`FrontEnd::train`]. Without it norms are those that were learned, and through a spectrogram's front end no gradient
+    /// flows.
     ///
     /// Where no gradient is wanted the weights are read once, at the first call: to change them in place, build another
     /// network.
@@ -112,98 +147,80 @@ impl FrontEnd {
         lengths: &[usize],
         rng: Option<&mut ChaCha8Rng>,
     ) -> Result<Tensor> {
-        let rows = self.valid_rows(x, lengths)?;
-        let x = x.contiguous()?;
-        let op = FusedFrontEnd {
-            sizes: Sizes::new(isa, self.planes(), &self.channels(), self.sizes.outputs),
-            rows,
-            pool: self.pool.clone(),
-            kept: Mutex::default(),
-        };
-        let mut out = if x.track_op() || self.weights.iter().any(Tensor::track_op) {
-            x.apply_op2(&self.flat_weights()?, op)?
-        } else if isa == Isa::best() {
-            op.infer(&x, self.packed()?)?
-        } else {
-            op.infer(&x, &pack::Forward::new(&op.sizes, &self.flat_weights()?.to_vec1()?))?
-        };
-        if let Some(rng) = rng {
-            out = dropout(&out, self.dropout, rng)?;
+        self.check_input(x, lengths)?;
+        match (&self.kind, rng) {
+            (Kind::Pictures(pictures), rng) => pictures.forward_with(isa, x, lengths, rng),
+            (Kind::Spectrogram(spectrogram), None) => spectrogram.infer_batch(isa, x, lengths),
+            (Kind::Spectrogram(_), Some(rng)) => Ok(self.train_with(isa, x, lengths, rng)?.0),
         }
-        self.with_rest(out, &x)
+    }
+
+    /// As [`FrontEnd::forward`] in training; gives the statistics of each norm over this batch too, from which running ones
+    /// are made. None where nothing in it learns: then norms are those that were learned.
+    pub fn train(
+        &self,
+        x: &Tensor,
+        lengths: &[usize],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(Tensor, Vec<NormStatistics>)> {
+        self.check_input(x, lengths)?;
+        self.train_with(Isa::best(), x, lengths, rng)
+    }
+
+    fn train_with(
+        &self,
+        isa: Isa,
+        x: &Tensor,
+        lengths: &[usize],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(Tensor, Vec<NormStatistics>)> {
+        match &self.kind {
+            Kind::Pictures(pictures) => Ok((pictures.forward_with(isa, x, lengths, Some(rng))?, Vec::new())),
+            Kind::Spectrogram(spectrogram) => {
+                let (out, statistics) = spectrogram.train(isa, x, lengths)?;
+                Ok((dropout(&out, self.dropout, rng)?, statistics))
+            }
+        }
     }
 
     /// The reference: what [`FrontEnd::forward`] computes of valid frames, layer by layer in candle tensors.
     pub fn forward_reference(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, frames, _) = x.dims3()?;
-        let (channels, height, width) = self.planes();
-        let planes = x.narrow(2, 0, self.shape.planes_len())?;
-        let mut planes = planes.reshape((batch * frames, channels, height, width))?;
-        let (layers, linear) = self.weights.split_at(2 * self.sizes.layers.len());
-        for layer in layers.chunks_exact(2) {
-            planes = reference::convolve(&planes, &layer[0], &layer[1])?;
-        }
-        let out = planes.flatten_from(1)?.matmul(&linear[0].t()?)?.broadcast_add(&linear[1])?.relu()?;
-        self.with_rest(out.reshape((batch, frames, self.sizes.outputs))?, x)
-    }
-
-    /// Frames `[N, D]` -> `[N, W]`, for inference; the bits of a frame do not depend on the others.
-    pub(super) fn infer(&self, frames: &[f32]) -> Result<Vec<f32>> {
-        let (width, rest, outputs) = (self.shape.len(), self.shape.rest, self.sizes.outputs);
-        let rows: Vec<usize> = (0..frames.len() / width).collect();
-        let pass = pass::Pass { sizes: &self.sizes, rows: &rows, width, pool: &self.pool };
-        let out = pass.forward(frames, self.packed()?, None);
-        if rest == 0 {
-            return Ok(out);
-        }
-        let both = out.chunks_exact(outputs).zip(frames.chunks_exact(width));
-        Ok(both.flat_map(|(out, frame)| out.iter().chain(&frame[width - rest..])).copied().collect())
-    }
-
-    /// Appends the plain numbers of `x [B, T, D]`.
-    fn with_rest(&self, out: Tensor, x: &Tensor) -> Result<Tensor> {
-        match self.shape.rest {
-            0 => Ok(out),
-            rest => Ok(Tensor::cat(&[out, x.narrow(2, self.shape.planes_len(), rest)?], 2)?),
+        match &self.kind {
+            Kind::Pictures(pictures) => pictures.forward_reference(x),
+            Kind::Spectrogram(spectrogram) => spectrogram.forward_reference(x, false),
         }
     }
 
-    fn planes(&self) -> (usize, usize, usize) {
-        (self.shape.channels, self.shape.height, self.shape.width)
-    }
-
-    fn channels(&self) -> Vec<usize> {
-        self.sizes.layers.iter().map(|layer| layer.output.channels).collect()
-    }
-
-    /// All weights, one after the other.
-    fn flat_weights(&self) -> Result<Tensor> {
-        let all = self.weights.iter().map(Tensor::flatten_all);
-        Ok(Tensor::cat(&all.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
-    }
-
-    fn packed(&self) -> Result<&pack::Forward> {
-        if let Some(packed) = self.packed.get() {
-            return Ok(packed);
+    /// The same of [`FrontEnd::train`], for clips that are all as long as `x [B, T, D]`, without dropout.
+    pub fn train_reference(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.kind {
+            Kind::Pictures(pictures) => pictures.forward_reference(x),
+            Kind::Spectrogram(spectrogram) => spectrogram.forward_reference(x, true),
         }
-        let packed = pack::Forward::new(&self.sizes, &self.flat_weights()?.to_vec1()?);
-        Ok(self.packed.get_or_init(|| packed))
     }
 
-    /// Rows of `[B·T, D]` that are frames of a sequence.
-    fn valid_rows(&self, x: &Tensor, lengths: &[usize]) -> Result<Vec<usize>> {
+    /// Frames `[N, D]` -> `[N', W]`, for inference, without what comes out of the first and the last `context` frames: those
+    /// are there because what is between them depends on them, [`FrontEnd::context`] times [`FrontEnd::time_pool`] of them or
+    /// as many as there are. The bits of a frame do not depend on how a sequence is cut.
+    pub(super) fn infer(&self, frames: &[f32], context: [usize; 2]) -> Result<Vec<f32>> {
+        match &self.kind {
+            Kind::Pictures(pictures) => pictures.infer(frames),
+            Kind::Spectrogram(spectrogram) => spectrogram.infer(frames, context),
+        }
+    }
+
+    fn check_input(&self, x: &Tensor, lengths: &[usize]) -> Result<()> {
         let (batch, frames, width) = x.dims3()?;
-        if width != self.shape.len() || lengths.len() != batch || lengths.iter().any(|&l| l > frames) {
-            let message = format!(
-                "a front end for {} features a frame does not fit {:?} with {} lengths",
-                self.shape.len(),
-                x.dims(),
-                lengths.len()
-            );
-            return Err(Error::new(ErrorKind::Config, message));
+        if width == self.shape.len() && lengths.len() == batch && lengths.iter().all(|&l| l <= frames) {
+            return Ok(());
         }
-        let rows = lengths.iter().enumerate().flat_map(|(b, &length)| b * frames..b * frames + length);
-        Ok(rows.collect())
+        let message = format!(
+            "a front end for {} features a frame does not fit {:?} with {} lengths",
+            self.shape.len(),
+            x.dims(),
+            lengths.len()
+        );
+        Err(Error::new(ErrorKind::Config, message))
     }
 }
 
@@ -217,24 +234,35 @@ pub(super) fn output_size(config: &NetworkConfig, shape: FrameShape) -> usize {
 
 /// Numbers a frame that training keeps for the way back; 0 without convolutions.
 pub(super) fn values_kept(config: &NetworkConfig, shape: FrameShape) -> usize {
-    // Whatever the machine: how a batch is cut depends on it.
-    let Some(sizes) = sizes(Isa::Portable, config, shape) else { return 0 };
-    sizes.layers.iter().map(|layer| layer.output.len()).sum::<usize>() + sizes.outputs
+    match () {
+        () if config.conv_channels.is_empty() => 0,
+        () if config.conv_pool.is_empty() => pictures::values_kept(config, shape),
+        () => spectrogram::values_kept(config, shape),
+    }
 }
 
 /// Checks that a front end, if there is one, has planes, and that they and what it makes of them are not too much.
 pub(super) fn check(config: &NetworkConfig, shape: FrameShape) -> Result<()> {
     shape.check()?;
-    let Some(sizes) = sizes(Isa::Portable, config, shape) else { return Ok(()) };
+    if config.conv_channels.is_empty() {
+        return Ok(());
+    }
+    if !config.conv_pool.is_empty() {
+        spectrogram::check(shape)?;
+    }
+    let linear_input = || match config.conv_pool.is_empty() {
+        true => pictures::linear_input(config, shape),
+        false => spectrogram::linear_input(config, shape),
+    };
     let problem = if shape.planes_len() == 0 {
-        "conv_channels asks for convolutions, which need pictures, and these features have none: choose features that keep \
-         the picture, or leave conv_channels out"
+        "conv_channels asks for convolutions, which need pictures or a spectrogram, and these features are neither: choose \
+         others, or leave conv_channels out"
             .to_string()
-    } else if sizes.last().values() > MAX_WIDTH {
+    } else if linear_input() > MAX_WIDTH {
         format!(
             "conv_channels leaves {} numbers a frame for the linear layer; at most {MAX_WIDTH} are allowed: add a layer, \
              or give the last one fewer channels",
-            sizes.last().values()
+            linear_input()
         )
     } else if output_size(config, shape) > MAX_WIDTH {
         format!(
@@ -245,10 +273,4 @@ pub(super) fn check(config: &NetworkConfig, shape: FrameShape) -> Result<()> {
         return Ok(());
     };
     Err(Error::new(ErrorKind::Config, problem))
-}
-
-fn sizes(isa: Isa, config: &NetworkConfig, shape: FrameShape) -> Option<Sizes> {
-    let planes = (shape.channels, shape.height, shape.width);
-    let is_there = !config.conv_channels.is_empty();
-    is_there.then(|| Sizes::new(isa, planes, &config.conv_channels, config.conv_output_size))
 }

@@ -94,7 +94,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// Values from the first row to behind the last one, if each has `width`.
-    fn span(&self, width: usize) -> usize {
+    pub(super) fn span(&self, width: usize) -> usize {
         (self.lines - 1) * self.line + (self.rows - 1) * self.stride + width
     }
 }
@@ -114,7 +114,7 @@ impl Taps {
 }
 
 /// Work that is written for any vector.
-trait Task {
+pub(super) trait Task {
     /// # Safety
     /// As [`Simd`] asks.
     unsafe fn run<V: Simd>(self);
@@ -141,7 +141,7 @@ fn run_neon(task: impl Task) {
     unsafe { task.run::<Neon>() }
 }
 
-fn run(isa: Isa, task: impl Task) {
+pub(super) fn run(isa: Isa, task: impl Task) {
     assert!(isa.is_available());
     // SAFETY: the machine has the instructions.
     unsafe {

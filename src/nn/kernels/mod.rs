@@ -11,6 +11,7 @@ mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;
+mod pooling;
 mod product;
 mod scan;
 pub(crate) mod simd;
@@ -26,6 +27,7 @@ pub(crate) use dense::{Gradient, Matrix, Panels, Places, Product, Rectify, Taps}
 use forward::{Part, Scan};
 pub(crate) use math::{sigmoid, tanh};
 pub(crate) use pack::{PackedWeights, Parameters, Sizes};
+pub(crate) use pooling::{Moments, NormBackward, PoolBackward, PoolForward, Windows};
 use product::Product as ScanProduct;
 pub(crate) use scan::{Backward, Columns, Forward, Mask, States, saved_per_row};
 use simd::{Portable, Simd};

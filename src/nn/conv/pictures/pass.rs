@@ -6,8 +6,9 @@
 
 use rayon::prelude::*;
 
-use super::grid::{Grid, Layer, STRIDE, Sizes};
+use super::super::grid::Grid;
 use super::pack::{Backward, Forward, Gradients, kernel_places};
+use super::sizes::{Layer, STRIDE, Sizes};
 use crate::nn::kernels::{Gradient, Matrix, Places, Product, Rectify, Taps};
 use crate::nn::pool::Pool;
 

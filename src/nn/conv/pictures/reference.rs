@@ -3,7 +3,8 @@
 
 use candle_core::{IndexOp, Result, Tensor};
 
-use super::grid::{KERNEL, STRIDE};
+use super::super::grid::KERNEL;
+use super::sizes::STRIDE;
 
 /// `x [N, C, H, W]` with `weight [Cout, C, 3, 3]` and `bias [Cout]` -> `[N, Cout, ⌈H/2⌉, ⌈W/2⌉]`, with max(0, ·).
 pub(super) fn convolve(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {

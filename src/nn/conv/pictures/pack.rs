@@ -1,6 +1,7 @@
 //! The weights, from PyTorch's order to that of the products, and their gradients on the way back.
 
-use super::grid::{Grid, KERNEL, Layer, Sizes};
+use super::super::grid::{Grid, KERNEL};
+use super::sizes::{Layer, Sizes};
 use crate::nn::kernels::{Matrix, Panels};
 use crate::nn::pool::Pool;
 

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::grid::Sizes;
 use super::pack::{Backward, Forward};
 use super::pass::{Kept, Pass};
+use super::sizes::Sizes;
 use crate::nn::pool::Pool;
 use crate::nn::values::{Values, contiguous};
 
