@@ -1,7 +1,7 @@
 //! Makes a model from labelled recordings: data set, split, training loop.
 //!
 //! [`config`] says what to do, [`dataset`] finds the clips and their labels, [`split`] deals them into parts,
-//! [`fingerprint`] names the data and looks for leaks, [`trainer`] learns.
+//! [`fingerprint`] names the data and looks for leaks, [`trainer`] makes a model of it all; its loop is in `learner`.
 
 pub mod augment;
 mod augment_video;
@@ -11,10 +11,14 @@ pub mod config;
 mod config_file;
 pub mod dataset;
 mod directory;
+mod examples;
 pub mod fingerprint;
+mod learner;
+mod loss;
 mod manifest;
 mod optimizer;
 mod random;
+mod schedule;
 pub mod split;
 mod targets;
 pub mod timed;

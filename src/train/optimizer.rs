@@ -1,31 +1,61 @@
-//! One step of learning: gradients of all shards together, clipped, then AdamW under a one-cycle schedule.
+//! One step of learning: gradients of all shards together, clipped, then AdamW under a schedule.
+
+use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, Var};
-use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
+use candle_core::{Device, Tensor, Var};
 
 use super::TrainingConfig;
+use super::schedule::OneCycle;
 use crate::{Error, ErrorKind, Result};
 
+/// How much of the running mean of the gradients, and of their squares, a step keeps.
+const BETAS: [f64; 2] = [0.9, 0.999];
+/// Added to the root of the mean square, so that nothing is divided by 0.
+const EPSILON: f64 = 1e-8;
+
+/// AdamW (Loshchilov & Hutter 2019) as `torch.optim.AdamW` computes it.
 pub(super) struct Optimizer {
-    adam: AdamW,
-    vars: Vec<Var>,
+    weights: BTreeMap<String, Learned>,
+    weight_decay: f64,
     clip_norm: f64,
     schedule: OneCycle,
     step: usize,
 }
 
+/// A tensor that is learned, with the running means of its gradient and of its square, value by value.
+struct Learned {
+    var: Var,
+    moments: Moments,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Moments {
+    pub first: Vec<f32>,
+    pub second: Vec<f32>,
+}
+
+/// All that the next step depends on, besides the weights.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct OptimizerState {
+    /// Steps taken so far.
+    pub step: usize,
+    /// By the names of the tensors.
+    pub moments: BTreeMap<String, Moments>,
+}
+
 impl Optimizer {
-    pub fn new(vars: Vec<Var>, config: &TrainingConfig, total_steps: usize) -> Result<Self> {
+    /// Learns `vars` and nothing else.
+    pub fn new(vars: BTreeMap<String, Var>, config: &TrainingConfig, total_steps: usize) -> Self {
         let schedule =
             OneCycle { highest: config.learning_rate, warmup: config.warmup_fraction, total_steps };
-        let params = ParamsAdamW {
-            lr: schedule.learning_rate(0),
-            weight_decay: config.weight_decay,
-            ..ParamsAdamW::default()
+        let learned = |var: Var| {
+            let zeros = vec![0.0; var.elem_count()];
+            Learned { var, moments: Moments { first: zeros.clone(), second: zeros } }
         };
-        let adam = AdamW::new(vars.clone(), params)?;
-        Ok(Self { adam, vars, clip_norm: config.clip_norm, schedule, step: 0 })
+        let weights = vars.into_iter().map(|(name, var)| (name, learned(var))).collect();
+        let TrainingConfig { weight_decay, clip_norm, .. } = *config;
+        Self { weights, weight_decay, clip_norm, schedule, step: 0 }
     }
 
     /// Steps taken so far.
@@ -33,108 +63,183 @@ impl Optimizer {
         self.step
     }
 
+    pub fn state(&self) -> OptimizerState {
+        let moments = self.weights.iter().map(|(name, learned)| (name.clone(), learned.moments.clone()));
+        OptimizerState { step: self.step, moments: moments.collect() }
+    }
+
+    /// Goes on from `state`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Training`] names a tensor that is missing, superfluous or of another size.
+    pub fn restore(&mut self, mut state: OptimizerState) -> Result<()> {
+        let wrong =
+            |name: &str| Error::new(ErrorKind::Training, format!("the moments of `{name}` do not fit"));
+        for (name, learned) in &mut self.weights {
+            let moments = state.moments.remove(name).ok_or_else(|| wrong(name))?;
+            let size = learned.var.elem_count();
+            if moments.first.len() != size || moments.second.len() != size {
+                return Err(wrong(name));
+            }
+            learned.moments = moments;
+        }
+        match state.moments.keys().next() {
+            Some(name) => return Err(wrong(name)),
+            None => self.step = state.step,
+        }
+        Ok(())
+    }
+
     /// Learns from the gradients of a batch's shards, which are summed in their order.
     ///
     /// # Errors
     /// [`ErrorKind::Training`] where a gradient is not finite.
-    pub fn step(&mut self, shards: Vec<GradStore>) -> Result<()> {
-        let mut shards = shards.into_iter();
-        let Some(mut sum) = shards.next() else { return Ok(()) };
-        let rest: Vec<GradStore> = shards.collect();
-        for var in &self.vars {
-            let all = std::iter::once(&sum).chain(&rest).filter_map(|store| store.get(var));
-            let total =
-                all.cloned().map(Ok).reduce(|a: candle_core::Result<Tensor>, b| a?.add(&b?)).transpose()?;
-            if let Some(total) = total {
-                sum.insert(var, total);
-            }
+    pub fn step(&mut self, shards: &[GradStore]) -> Result<()> {
+        let mut gradients = Vec::with_capacity(self.weights.len());
+        for Learned { var, .. } in self.weights.values() {
+            let each = shards.iter().filter_map(|shard| shard.get(var)).cloned().map(Ok);
+            gradients.push(each.reduce(|a: candle_core::Result<Tensor>, b| a?.add(&b?)).transpose()?);
         }
-        self.clip(&mut sum)?;
-        self.adam.set_learning_rate(self.schedule.learning_rate(self.step));
-        self.adam.step(&sum)?;
+        clip(&mut gradients, self.clip_norm)?;
+        let learning_rate = self.schedule.learning_rate(self.step);
         self.step += 1;
-        Ok(())
-    }
-
-    /// Shortens the gradient of all weights together to `clip_norm` (Pascanu et al. 2013).
-    fn clip(&self, gradients: &mut GradStore) -> Result<()> {
-        let mut squares = 0f64;
-        for gradient in self.vars.iter().filter_map(|var| gradients.get(var)) {
-            squares += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        }
-        let norm = squares.sqrt();
-        if !norm.is_finite() {
-            return Err(Error::new(
-                ErrorKind::Training,
-                "the gradient is no longer a finite number; lower the learning rate",
-            ));
-        }
-        if self.clip_norm > 0.0 && norm > self.clip_norm {
-            for var in &self.vars {
-                if let Some(gradient) = gradients.get(var) {
-                    let clipped = (gradient * (self.clip_norm / norm))?;
-                    gradients.insert(var, clipped);
-                }
+        for (learned, gradient) in self.weights.values_mut().zip(gradients) {
+            if let Some(gradient) = gradient {
+                learned.step(&gradient, learning_rate, self.weight_decay, self.step)?;
             }
         }
         Ok(())
     }
 }
 
-/// The learning rate over a training run: up from a 25th of the highest, then down to a 250,000th of it, each
-/// along half a cosine. The same as `torch.optim.lr_scheduler.OneCycleLR` (Smith & Topin 2018).
-#[derive(Debug, Clone)]
-struct OneCycle {
-    highest: f64,
-    /// Share of the steps that goes up.
-    warmup: f64,
-    total_steps: usize,
+impl Learned {
+    /// The `step`-th step, counted from 1.
+    fn step(&mut self, gradient: &Tensor, learning_rate: f64, weight_decay: f64, step: usize) -> Result<()> {
+        let [beta1, beta2] = BETAS;
+        // The means start at 0: early ones are scaled up.
+        let unbias = |beta: f64| (1.0 / (1.0 - beta.powi(step as i32))) as f32;
+        let (unbias1, unbias2) = (unbias(beta1), unbias(beta2));
+        let (keep1, take1, keep2, take2) =
+            (beta1 as f32, (1.0 - beta1) as f32, beta2 as f32, (1.0 - beta2) as f32);
+        let decay = (1.0 - learning_rate * weight_decay) as f32;
+        let (rate, epsilon) = (learning_rate as f32, EPSILON as f32);
+
+        let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
+        let mut weights = self.var.flatten_all()?.to_vec1::<f32>()?;
+        let moments = self.moments.first.iter_mut().zip(&mut self.moments.second);
+        for ((weight, g), (m, v)) in weights.iter_mut().zip(gradient).zip(moments) {
+            *m = *m * keep1 + g * take1;
+            *v = *v * keep2 + g * g * take2;
+            let change = (*m * unbias1) / ((*v * unbias2).sqrt() + epsilon);
+            *weight = *weight * decay - change * rate;
+        }
+        Ok(self.var.set(&Tensor::from_vec(weights, self.var.shape(), &Device::Cpu)?)?)
+    }
 }
 
-impl OneCycle {
-    fn learning_rate(&self, step: usize) -> f64 {
-        let first = self.highest / 25.0;
-        let last = first / 1e4;
-        let top = (self.warmup * self.total_steps as f64 - 1.0).max(0.0);
-        let end = (self.total_steps as f64 - 1.0).max(1.0);
-        let step = (step as f64).min(end);
-        let along = |from: f64, to: f64, share: f64| {
-            to + (from - to) / 2.0 * (1.0 + (std::f64::consts::PI * share).cos())
-        };
-        if step < top {
-            along(first, self.highest, step / top)
-        } else {
-            along(self.highest, last, (step - top) / (end - top).max(1.0))
+/// Shortens the gradient of all weights together to `norm` (Pascanu et al. 2013); 0 leaves it as it is.
+fn clip(gradients: &mut [Option<Tensor>], longest: f64) -> Result<()> {
+    let mut squares = 0f64;
+    for gradient in gradients.iter().flatten() {
+        squares += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+    }
+    let norm = squares.sqrt();
+    if !norm.is_finite() {
+        return Err(Error::new(
+            ErrorKind::Training,
+            "the gradient is no longer a finite number; lower the learning rate",
+        ));
+    }
+    if longest > 0.0 && norm > longest {
+        for gradient in gradients.iter_mut().flatten() {
+            *gradient = (&*gradient * (longest / norm))?;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_schedule_is_that_of_pytorch() {
-        // s = torch.optim.lr_scheduler.OneCycleLR(o, max_lr=1e-3, total_steps=10, pct_start=0.3)
-        // [s.get_last_lr()[0]] after 0, 1, 2, 5, 9 calls of s.step()
-        let expected = [4e-5, 5.2e-4, 1e-3, 6.112620219362892e-4, 4e-9];
-        let schedule = OneCycle { highest: 1e-3, warmup: 0.3, total_steps: 10 };
-        for (step, expected) in [0, 1, 2, 5, 9].into_iter().zip(expected) {
-            let actual = schedule.learning_rate(step);
-            assert!((actual - expected).abs() < 1e-12, "step {step}: {actual} {expected}");
-        }
+    fn optimizer(values: &[f32], config: &TrainingConfig) -> (Optimizer, Var) {
+        let var = Var::new(values, &Device::Cpu).unwrap();
+        (Optimizer::new([("w".to_string(), var.clone())].into(), config, 10), var)
+    }
+
+    /// A store whose gradient for `var` is `values`.
+    fn gradient(var: &Var, values: &[f32]) -> GradStore {
+        let values = Tensor::new(values, &Device::Cpu).unwrap();
+        (var.as_tensor() * values).unwrap().sum_all().unwrap().backward().unwrap()
+    }
+
+    fn close(actual: &[f32], expected: &[f32]) {
+        assert!(actual.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-7), "{actual:?} {expected:?}");
     }
 
     #[test]
-    fn a_long_gradient_is_shortened_and_shards_are_summed() {
-        use candle_core::Device;
-        let var = Var::zeros(2, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let config = TrainingConfig { clip_norm: 1.0, ..TrainingConfig::default() };
-        let optimizer = Optimizer::new(vec![var.clone()], &config, 10).unwrap();
-        let loss = (var.as_tensor() * 5.0).unwrap().sum_all().unwrap();
-        let mut gradients = loss.backward().unwrap();
-        optimizer.clip(&mut gradients).unwrap();
-        let clipped = gradients.get(&var).unwrap().to_vec1::<f32>().unwrap();
-        assert!((clipped[0] - 0.5f32.sqrt()).abs() < 1e-6, "{clipped:?}");
+    fn steps_are_those_of_pytorch() {
+        // w = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5]))
+        // o = torch.optim.AdamW([w], lr=0.1, weight_decay=0.01)
+        // for g in gradients: w.grad = torch.tensor(g); o.step()
+        // w.data, o.state[w]['exp_avg'], o.state[w]['exp_avg_sq']
+        let config = TrainingConfig { weight_decay: 0.01, ..TrainingConfig::default() };
+        let (mut optimizer, var) = optimizer(&[1.0, -2.0, 0.5], &config);
+        let expected = [
+            [0.8989999890327454, -1.8980000019073486, 0.49950000643730164],
+            [0.8063228726387024, -1.869468331336975, 0.5734142065048218],
+            [0.7797261476516724, -1.9133321046829224, 0.6303499937057495],
+        ];
+        let gradients = [[0.1, -0.2, 0.0], [0.3, 0.1, -0.5], [-0.2, 0.4, 1e-4]];
+        for (step, (gradient, expected)) in gradients.iter().zip(expected).enumerate() {
+            let gradient = Tensor::new(gradient.map(|g: f64| g as f32).as_slice(), &Device::Cpu).unwrap();
+            let learned = optimizer.weights.get_mut("w").unwrap();
+            learned.step(&gradient, 0.1, 0.01, step + 1).unwrap();
+            close(&var.to_vec1::<f32>().unwrap(), &expected.map(|w: f64| w as f32));
+        }
+        let Moments { first, second } = &optimizer.state().moments["w"];
+        close(first, &[0.015100003, 0.0328, -0.044989999]);
+        close(second, &[0.00013989002, 0.00020991005, 0.00024975001]);
+    }
+
+    #[test]
+    fn a_long_gradient_is_shortened_and_one_that_is_not_finite_is_an_error() {
+        let tensor = |values: [f32; 2]| Some(Tensor::new(&values, &Device::Cpu).unwrap());
+        let mut gradients = [tensor([5.0, 0.0]), None, tensor([0.0, 5.0])];
+        clip(&mut gradients, 1.0).unwrap();
+        let clipped = gradients[2].as_ref().unwrap().to_vec1::<f32>().unwrap();
+        assert!((clipped[1] - 0.5f32.sqrt()).abs() < 1e-6, "{clipped:?}");
+        let error = clip(&mut [tensor([f32::NAN, 0.0])], 0.0).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Training);
+    }
+
+    #[test]
+    fn shards_are_summed_and_what_has_no_gradient_stays() {
+        let config = TrainingConfig { clip_norm: 0.0, ..TrainingConfig::default() };
+        let ((mut whole, a), (mut parts, b)) =
+            (optimizer(&[1.0, 2.0], &config), optimizer(&[1.0, 2.0], &config));
+        whole.step(&[gradient(&a, &[0.75, -0.5])]).unwrap();
+        parts.step(&[gradient(&b, &[0.5, -0.25]), gradient(&b, &[0.25, -0.25])]).unwrap();
+        assert_eq!(a.to_vec1::<f32>().unwrap(), b.to_vec1::<f32>().unwrap());
+        assert_eq!(whole.state(), parts.state());
+
+        let before = a.to_vec1::<f32>().unwrap();
+        whole.step(&[gradient(&b, &[1.0, 1.0])]).unwrap();
+        assert_eq!(a.to_vec1::<f32>().unwrap(), before);
+    }
+
+    #[test]
+    fn an_optimizer_goes_on_from_its_state() {
+        let config = TrainingConfig::default();
+        let (mut straight, a) = optimizer(&[1.0, 2.0], &config);
+        straight.step(&[gradient(&a, &[0.75, -0.5])]).unwrap();
+        let (mut resumed, b) = optimizer(&a.to_vec1::<f32>().unwrap(), &config);
+        resumed.restore(straight.state()).unwrap();
+        straight.step(&[gradient(&a, &[0.1, 0.2])]).unwrap();
+        resumed.step(&[gradient(&b, &[0.1, 0.2])]).unwrap();
+        assert_eq!(a.to_vec1::<f32>().unwrap(), b.to_vec1::<f32>().unwrap());
+
+        let (mut another, _) = optimizer(&[1.0], &config);
+        assert!(another.restore(straight.state()).unwrap_err().message.contains("`w`"));
     }
 }
