@@ -2,6 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
+use super::augment::Background;
 use super::augment_video::Exchanges;
 use super::dataset::Item;
 use super::{Dataset, TrainConfig};
@@ -104,6 +105,8 @@ pub(super) struct ClipMaker<'a> {
     input: InputConfig,
     source: Source,
     exchanges: Exchanges,
+    /// Sounds that are mixed in.
+    background: Option<Background>,
 }
 
 impl<'a> ClipMaker<'a> {
@@ -118,7 +121,23 @@ impl<'a> ClipMaker<'a> {
                            unchanged picture: turn them off";
             return Err(Error::new(ErrorKind::Config, message));
         }
-        Ok(Self { config, input, source, exchanges })
+        if config.augment.enabled && config.augment.time_shift > 0.0 && config.task() == Task::Tag {
+            let message =
+                "[augment] time_shift rolls clips around, which labels in time cannot follow: set it to 0";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        let background = match (&input, &config.augment.noise_folder) {
+            (InputConfig::Audio(features), Some(folder)) if config.augment.enabled => {
+                Some(Background::load(folder, features.sample_rate)?)
+            }
+            _ => None,
+        };
+        Ok(Self { config, input, source, exchanges, background })
+    }
+
+    /// What a person should know of the sounds that are mixed in.
+    pub fn warnings(&self) -> &[String] {
+        self.background.as_ref().map_or(&[], |background| &background.warnings)
     }
 
     /// Reads a whole file.
@@ -256,8 +275,8 @@ impl<'a> ClipMaker<'a> {
         match material {
             Material::Sound(signal) => {
                 let augment = &self.config.augment;
-                let changed = augment.signal(&signal.samples, signal.sample_rate, rng)?;
-                let sample_rate = signal.sample_rate;
+                let (sample_rate, background) = (signal.sample_rate, self.background.as_ref());
+                let changed = augment.signal(&signal.samples, sample_rate, background, rng)?;
                 let extracted =
                     self.features(&Material::Sound(Signal { samples: changed.samples, sample_rate }))?;
                 let frames = extracted.frames as f64;
@@ -265,7 +284,7 @@ impl<'a> ClipMaker<'a> {
                 let stretch = features.frames as f64 / frames;
                 Ok(Frames {
                     stretch: stretch / changed.speed,
-                    delay: changed.silence as f64 * stretch,
+                    delay: (changed.silence as f64 - changed.cropped as f64 / changed.speed) * stretch,
                     ..Frames::unchanged(features)
                 })
             }
@@ -330,4 +349,60 @@ pub(super) fn resolve(config: &mut TrainConfig, dataset: &Dataset) -> Result<Vec
         InputKind::Video | InputKind::Vectors => {}
     }
     Ok(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::{Use, stream};
+    use super::super::{AugmentConfig, LabelsConfig};
+    use super::*;
+
+    #[test]
+    fn times_follow_a_clip_that_is_cropped_sped_up_delayed_and_stretched() {
+        let augment = AugmentConfig {
+            enabled: true,
+            probability: 1.0,
+            random_crop: 1.5,
+            speed: 0.3,
+            silence: 0.4,
+            stretch: 0.4,
+            noise_snr_db: None,
+            mel_warp: 0.0,
+            eq_db: 0.0,
+            time_mask: 0.0,
+            frequency_mask: 0.0,
+            ..AugmentConfig::default()
+        };
+        let config = TrainConfig { augment, ..TrainConfig::default() };
+        let maker = ClipMaker::new(&config, &[], None).unwrap();
+        // A click, 1 s after the beginning of 2 s.
+        let mut samples = vec![0.0; 32_000];
+        samples[16_000..16_020].fill(0.9);
+        let material = Material::Sound(Signal { samples, sample_rate: 16_000 });
+        let mut heard = 0;
+        for epoch in 0..40 {
+            let mut rng = stream(1, Use::Augment { epoch, clip: 0 });
+            let frames = maker.augmented(&material, &mut rng).unwrap();
+            let Features { data, frames: count, dim } = frames.features;
+            let loudness = |t: usize| data[t * dim..][..dim].iter().sum::<f32>();
+            let loudest = (0..count).max_by(|&a, &b| loudness(a).total_cmp(&loudness(b))).unwrap();
+            let due = (16_000.0 * frames.stretch + frames.delay) / maker.hop();
+            if (2.0..count as f64 - 2.0).contains(&due) {
+                // An onset of the signal is in the frames whose window it lies in, 512 samples long.
+                assert!((loudest as f64 - due).abs() < 2.5, "epoch {epoch}: {loudest}, not {due}");
+                heard += 1;
+            }
+        }
+        assert!(heard > 20);
+    }
+
+    #[test]
+    fn labels_in_time_cannot_be_rolled_around() {
+        let augment = AugmentConfig { enabled: true, time_shift: 0.1, ..AugmentConfig::default() };
+        let clips = TrainConfig { augment, ..TrainConfig::default() };
+        assert!(ClipMaker::new(&clips, &[], None).is_ok());
+        let labels = LabelsConfig { source: Some("labels.csv".into()), ..LabelsConfig::default() };
+        let error = ClipMaker::new(&TrainConfig { labels, ..clips }, &[], None).err().unwrap();
+        assert!(error.message.starts_with("[augment] time_shift"), "{error}");
+    }
 }

@@ -264,6 +264,13 @@ impl TrainConfig {
         }
     }
 
+    /// All settings that are paths.
+    pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let data = &mut self.data;
+        let data = [&mut data.directory, &mut data.manifest, &mut data.embedding_weights];
+        data.into_iter().chain([&mut self.labels.source, &mut self.augment.noise_folder]).flatten()
+    }
+
     /// Checks every section; names the setting that is wrong.
     pub fn validate(&self) -> Result<()> {
         if self.task() == Task::Classify && self.network.pooling == Pooling::None {

@@ -27,11 +27,7 @@ impl TrainConfig {
         let text = read_text(path, "a configuration in TOML is due", MAX_CONFIG_BYTES, ErrorKind::Config)?;
         let mut config = Self::from_toml(&text).map_err(|e| e.with_path(path))?;
         if let Some(folder) = path.parent() {
-            let data = &mut config.data;
-            let data = [&mut data.directory, &mut data.manifest, &mut data.embedding_weights];
-            for place in data.into_iter().chain([&mut config.labels.source]).flatten() {
-                *place = folder.join(&*place);
-            }
+            config.paths_mut().for_each(|path| *path = folder.join(&*path));
         }
         Ok(config)
     }
@@ -342,9 +338,14 @@ mod tests {
     fn a_file_may_begin_with_a_byte_order_mark_and_its_paths_start_from_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.toml");
-        std::fs::write(&path, "\u{feff}[data]\r\nmanifest = \"m.csv\"\r\n").unwrap();
+        std::fs::write(
+            &path,
+            "\u{feff}[data]\r\nmanifest = \"m.csv\"\r\n[augment]\nnoise_folder = \"rooms\"",
+        )
+        .unwrap();
         let config = TrainConfig::load(&path).unwrap();
         assert_eq!(config.data.manifest.unwrap(), folder.path().join("m.csv"));
+        assert_eq!(config.augment.noise_folder.unwrap(), folder.path().join("rooms"));
     }
 
     #[test]

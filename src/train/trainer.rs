@@ -69,6 +69,7 @@ pub fn train(
 
     let embedding = load_embedding(config)?;
     let maker = ClipMaker::new(config, &dataset.labels, embedding.as_ref())?;
+    maker.warnings().iter().for_each(|warning| on_event(Event::Warning(warning.clone())));
     let (training, seconds) =
         load_part(&dataset, &mut parts.train, "training", &maker, config, on_event, stop)?;
     if training
@@ -264,11 +265,7 @@ fn load_part(
 /// Where the data lies on this machine is nobody's business, and the same training gives the same model anywhere.
 fn without_folders(config: &TrainConfig) -> TrainConfig {
     let mut config = config.clone();
-    let data = &mut config.data;
-    let data = [&mut data.directory, &mut data.manifest, &mut data.embedding_weights];
-    for path in data.into_iter().chain([&mut config.labels.source]).flatten() {
-        *path = path.file_name().map(PathBuf::from).unwrap_or_default();
-    }
+    config.paths_mut().for_each(|path| *path = path.file_name().map(PathBuf::from).unwrap_or_default());
     config
 }
 
