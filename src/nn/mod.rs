@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::{Error, ErrorKind, Result};
 
 pub use cell::CellKind;
+pub use conv::NormStatistics;
 pub use frames::{FrameStream, Rows};
 pub use head::Pooling;
 pub use network::{Network, Weights};

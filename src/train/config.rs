@@ -252,16 +252,19 @@ impl TrainConfig {
         }
     }
 
-    /// The network as the task asks for it: a tagger gives every frame scores of its own.
+    /// The network as the task asks for it: a tagger gives every frame scores of its own, and convolutions over a
+    /// spectrogram halve its bands where nothing is said of their pooling.
     pub fn resolved_network(&self) -> NetworkConfig {
-        match (self.task(), self.labels.exclusive) {
-            (Task::Classify, _) => self.network.clone(),
-            (Task::Tag, exclusive) => NetworkConfig {
-                pooling: Pooling::None,
-                output: if exclusive { OutputKind::Softmax } else { OutputKind::Sigmoid },
-                ..self.network.clone()
-            },
+        let mut network = self.network.clone();
+        if self.task() == Task::Tag {
+            network.pooling = Pooling::None;
+            network.output = if self.labels.exclusive { OutputKind::Softmax } else { OutputKind::Sigmoid };
         }
+        let is_sound = self.data.stream.is_none_or(|stream| stream == InputKind::Audio);
+        if is_sound && network.conv_pool.is_empty() {
+            network.conv_pool = vec![[1, 2]; network.conv_channels.len()];
+        }
+        network
     }
 
     /// All settings that are paths.

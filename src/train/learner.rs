@@ -14,9 +14,11 @@ use super::examples::ExampleMaker;
 use super::loss::{Loss, count_correct, weight};
 use super::optimizer::Optimizer;
 use super::random::{Use, stream};
+use super::running;
 use super::{Event, StopReason, TrainConfig};
 use crate::model::frame_shape;
-use crate::nn::{Network, Weights};
+use crate::nn::conv::is_running_statistic;
+use crate::nn::{Network, NormStatistics, Weights};
 use crate::{Error, ErrorKind, Result};
 
 /// Memory that one shard of a batch may take in training, in bytes; a longer clip goes alone.
@@ -45,6 +47,8 @@ pub(super) struct Learner<'a> {
 /// What one shard of a batch gives.
 struct Shard {
     gradients: GradStore,
+    /// Of each batch norm, over its clips.
+    statistics: Vec<NormStatistics>,
     /// Its part of the batch's mean loss.
     loss: f64,
     /// Clips, or frames, that were right.
@@ -164,7 +168,7 @@ impl<'a> Learner<'a> {
 
     /// What gradients move.
     fn trainable(&self) -> BTreeMap<String, Var> {
-        let trainable = self.tensors.iter().filter(|(name, _)| !is_buffer(name));
+        let trainable = self.tensors.iter().filter(|(name, _)| !is_running_statistic(name));
         trainable.map(|(name, var)| (name.clone(), var.clone())).collect()
     }
 
@@ -178,9 +182,10 @@ impl<'a> Learner<'a> {
         let shards = self.gradients(batch, optimizer.steps())?;
         let loss = shards.iter().map(|shard| shard.loss).sum();
         let correct = shards.iter().map(|shard| shard.correct).sum();
-        // Batch statistics of the shards move the buffers here, in the shards' order.
-        let gradients: Vec<GradStore> = shards.into_iter().map(|shard| shard.gradients).collect();
+        let (gradients, statistics): (Vec<_>, Vec<_>) =
+            shards.into_iter().map(|shard| (shard.gradients, shard.statistics)).unzip();
         optimizer.step(&gradients)?;
+        running::follow(&self.tensors, &statistics)?;
         Ok((loss, correct))
     }
 
@@ -198,10 +203,11 @@ impl<'a> Learner<'a> {
                 let purpose = Use::Dropout { step: step as u32, shard: shard as u32 };
                 let mut rng = stream(self.config.training.seed, purpose);
                 let (x, lengths) = batching::pad(examples)?;
-                let logits = self.network.forward(&x, &lengths, Some(&mut rng))?;
+                let (logits, statistics) = self.network.train(&x, &lengths, &mut rng)?;
                 let loss = (loss.sum(&logits, examples)? / total.max(1.0))?;
                 let correct = count_correct(&logits, examples, output)?;
-                Ok(Shard { gradients: loss.backward()?, loss: f64::from(loss.to_scalar::<f32>()?), correct })
+                let gradients = loss.backward()?;
+                Ok(Shard { gradients, statistics, loss: f64::from(loss.to_scalar::<f32>()?), correct })
             })
             .collect()
     }
@@ -240,11 +246,6 @@ impl<'a> Learner<'a> {
         let each = self.weights().into_iter().zip(mean.into_values());
         each.map(|((name, now), mean)| Ok((name, ((mean * kept)? + (now * (1.0 - kept))?)?))).collect()
     }
-}
-
-/// Running statistics of batch norm: stored and averaged as weights are, but no gradient moves them.
-fn is_buffer(name: &str) -> bool {
-    name.ends_with(".running_mean") || name.ends_with(".running_var")
 }
 
 /// Weights in storage of their own.

@@ -18,6 +18,7 @@ mod loss;
 mod manifest;
 mod optimizer;
 mod random;
+mod running;
 mod schedule;
 pub mod split;
 mod targets;

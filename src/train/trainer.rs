@@ -45,12 +45,12 @@ pub fn train(
     config.validate()?;
     check_label(name)?;
     let mut config = config.clone();
-    config.network = config.resolved_network();
     let mut dataset = match config.task() {
         Task::Classify => Dataset::load(&config.data)?,
         Task::Tag => Dataset::load_timed(&config.data, &config.labels)?,
     };
     dataset.messages.extend(resolve(&mut config, &dataset)?);
+    config.network = config.resolved_network();
     let config = &config;
     let mut parts = split(&dataset, &config.data, config.training.seed)?;
     for message in dataset.messages.iter().chain(&parts.messages) {
