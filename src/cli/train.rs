@@ -14,7 +14,7 @@ use crate::evaluate::Measured;
 use crate::files::AtomicFile;
 use crate::model::Model;
 use crate::nn::{CellKind, Pooling};
-use crate::train::{Event, Outcome, Report, StopReason, TrainConfig, train};
+use crate::train::{Event, Outcome, Preset, Report, StopReason, TrainConfig, train};
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -22,6 +22,7 @@ Examples:
   percept train calls/ -o birds.safetensors             one folder a label
   percept train --manifest clips.csv -o birds.safetensors --group-column site
   percept train recordings/ --labels selections/ -o song.safetensors    tag what happens when
+  percept train calls/ -o birds.safetensors --preset crnn               convolutions first: better, slower
   percept train calls/ --print-config > birds.toml      every setting, with its default and meaning
   percept train --config birds.toml -o birds.safetensors --epochs 100
 
@@ -42,6 +43,10 @@ pub struct Args {
     /// TOML file with settings; what it leaves out has its default
     #[arg(long, value_name = "TOML")]
     config: Option<PathBuf>,
+
+    /// Settings to begin with: small, crnn (for sounds), stream (live tags) or video; --config is laid over them, then flags
+    #[arg(long, value_name = "NAME", value_parser = by_name::<Preset>)]
+    preset: Option<Preset>,
 
     /// Print the resolved configuration as TOML and stop
     #[arg(long)]
@@ -162,9 +167,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// The configuration file, or the defaults, with the flags on top.
 fn resolve(args: &Args) -> Result<TrainConfig> {
-    let mut config = match &args.config {
-        Some(path) => TrainConfig::load(path)?,
-        None => TrainConfig::default(),
+    let mut config = match (&args.config, args.preset) {
+        (Some(path), preset) => TrainConfig::load_over(preset, path)?,
+        (None, Some(preset)) => preset.config()?,
+        (None, None) => TrainConfig::default(),
     };
     args.data.apply(&mut config.data);
     args.data.apply_labels(&mut config.labels);

@@ -253,7 +253,7 @@ impl TrainConfig {
     }
 
     /// The network as the task asks for it: a tagger gives every frame scores of its own, and convolutions over a
-    /// spectrogram halve its bands where nothing is said of their pooling.
+    /// spectrogram halve its bands where nothing is said of their pooling, and where frames are not tagged, them too.
     pub fn resolved_network(&self) -> NetworkConfig {
         let mut network = self.network.clone();
         if self.task() == Task::Tag {
@@ -262,7 +262,8 @@ impl TrainConfig {
         }
         let is_sound = self.data.stream.is_none_or(|stream| stream == InputKind::Audio);
         if is_sound && network.conv_pool.is_empty() {
-            network.conv_pool = vec![[1, 2]; network.conv_channels.len()];
+            let frames = if network.pooling == Pooling::None { 1 } else { 2 };
+            network.conv_pool = vec![[frames, 2]; network.conv_channels.len()];
         }
         network
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
-use super::TrainConfig;
+use super::{Preset, TrainConfig};
 use crate::error::{Position, suggestion};
 use crate::files::read_text;
 use crate::{Error, ErrorKind, Result};
@@ -24,8 +24,13 @@ const COMMENT_WIDTH: usize = 100;
 impl TrainConfig {
     /// Reads, parses and checks a file. Relative paths in it start from the file's own folder.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::load_over(None, path)
+    }
+
+    /// As [`TrainConfig::load`]; what the file leaves out is as the preset has it.
+    pub fn load_over(preset: Option<Preset>, path: &Path) -> Result<Self> {
         let text = read_text(path, "a configuration in TOML is due", MAX_CONFIG_BYTES, ErrorKind::Config)?;
-        let mut config = Self::from_toml(&text).map_err(|e| e.with_path(path))?;
+        let mut config = Self::from_toml_over(preset, &text).map_err(|e| e.with_path(path))?;
         if let Some(folder) = path.parent() {
             config.paths_mut().for_each(|path| *path = folder.join(&*path));
         }
@@ -59,6 +64,31 @@ impl TrainConfig {
                 at(key.map(|k| k.span()), format!("[{section}] {}", e.message))
             })?;
         }
+        Ok(config)
+    }
+
+    /// As [`TrainConfig::from_toml`]; what is left out is as the preset has it.
+    pub fn from_toml_over(preset: Option<Preset>, text: &str) -> Result<Self> {
+        let config = Self::from_toml(text)?;
+        let Some(preset) = preset else { return Ok(config) };
+        let parsed = |text: &str| {
+            text.parse::<toml::Table>().map_err(|e| Error::new(ErrorKind::Config, e.message().to_string()))
+        };
+        let mut all = parsed(preset.toml())?;
+        for (section, settings) in parsed(text)? {
+            match (all.get_mut(&section), settings) {
+                (Some(toml::Value::Table(all)), toml::Value::Table(settings)) => all.extend(settings),
+                (_, settings) => {
+                    all.insert(section, settings);
+                }
+            }
+        }
+        let config: Self = all
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::new(ErrorKind::Config, e.message().replace('\n', ", ")))?;
+        config.validations().into_iter().try_for_each(|(section, result)| {
+            result.map_err(|e| Error { message: format!("[{section}] {}", e.message), ..e })
+        })?;
         Ok(config)
     }
 

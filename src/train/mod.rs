@@ -17,6 +17,7 @@ mod learner;
 mod loss;
 mod manifest;
 mod optimizer;
+mod preset;
 mod random;
 mod running;
 mod schedule;
@@ -37,6 +38,7 @@ pub use augment::AugmentConfig;
 pub use augment_video::VideoAugmentConfig;
 pub use config::{DataConfig, LabelsConfig, TrainConfig, TrainingConfig, Unmarked};
 pub use dataset::{Dataset, Item, Part, Span, Truth};
+pub use preset::Preset;
 pub use split::Parts;
 pub use trainer::train;
 
