@@ -214,7 +214,10 @@ impl<'a> ClipMaker<'a> {
                 (features.num_frames(longest) as f32 * augment.longest_stretch()).ceil() as usize
             }
             InputConfig::Video(_) if self.config.augment.enabled => self.config.augment_video.longest(length),
-            InputConfig::Video(_) | InputConfig::Vectors(_) => length,
+            InputConfig::Vectors(_) => {
+                (length as f32 * self.config.augment.longest_stretch()).ceil() as usize
+            }
+            InputConfig::Video(_) => length,
         };
         let most = MAX_CLIP_BYTES / bytes_per_frame(self.config);
         if frames > most {
@@ -296,7 +299,11 @@ impl<'a> ClipMaker<'a> {
                 let features = self.features(&Material::Pictures(changed.pictures))?;
                 Ok(Frames { features, stretch, delay, reversed, becomes })
             }
-            Material::Vectors(vectors) => Ok(Frames::unchanged(vectors.clone())),
+            Material::Vectors(vectors) => {
+                let frames = vectors.frames as f64;
+                let changed = self.config.augment.vectors(vectors.clone(), rng);
+                Ok(Frames { stretch: changed.frames as f64 / frames, ..Frames::unchanged(changed) })
+            }
         }
     }
 }

@@ -59,7 +59,6 @@ pub fn train(
     let input = config.input();
     let skipped = match &input {
         InputConfig::Audio(features) => config.augment.skipped_for(features),
-        InputConfig::Vectors(_) if config.augment.enabled => Some("vectors are not augmented".to_string()),
         InputConfig::Video(_) if config.augment.enabled && input.embedding().is_some() => Some(
             "embeddings are those of the unchanged pictures: only the other features are augmented".into(),
         ),

@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
-use super::super::random::plus_minus;
+use super::super::random::{normal_pair, plus_minus};
 use super::AugmentConfig;
 use crate::features::{FeatureConfig, FeatureKind, Features};
 
@@ -40,16 +40,39 @@ impl AugmentConfig {
                 }
             }
         }
-        if self.time_masks > 0 && self.draws(self.time_mask, rng) {
-            let mean = mean_frame(&features);
-            for _ in 0..self.time_masks {
-                let (start, end) = random_range(features.frames, self.time_mask, rng);
-                for frame in features.data.chunks_exact_mut(features.dim).take(end).skip(start) {
-                    frame.copy_from_slice(&mean);
+        self.mask_time(&mut features, rng);
+        features
+    }
+
+    /// Changes to vectors of any meaning, before they are normalised: stretch, jitter, and a mask in time.
+    pub(in crate::train) fn vectors(&self, mut vectors: Features, rng: &mut ChaCha8Rng) -> Features {
+        if self.draws(self.stretch, rng) {
+            vectors = stretch_time(&vectors, vectors.dim, 1.0 + plus_minus(rng, self.stretch));
+        }
+        if self.draws(self.jitter, rng) {
+            let level = rng.random::<f32>() * self.jitter;
+            let deviations = deviations(&vectors);
+            for frame in vectors.data.chunks_exact_mut(vectors.dim) {
+                for (value, deviation) in frame.iter_mut().zip(&deviations) {
+                    *value += level * deviation * normal_pair(rng)[0];
                 }
             }
         }
-        features
+        self.mask_time(&mut vectors, rng);
+        vectors
+    }
+
+    fn mask_time(&self, features: &mut Features, rng: &mut ChaCha8Rng) {
+        if self.time_masks == 0 || !self.draws(self.time_mask, rng) {
+            return;
+        }
+        let mean = mean_frame(features);
+        for _ in 0..self.time_masks {
+            let (start, end) = random_range(features.frames, self.time_mask, rng);
+            for frame in features.data.chunks_exact_mut(features.dim).take(end).skip(start) {
+                frame.copy_from_slice(&mean);
+            }
+        }
     }
 
     /// dB per band: straight lines between a few random points.
@@ -125,6 +148,17 @@ fn mean_frame(features: &Features) -> Vec<f32> {
     sum.iter().map(|s| (s / features.frames as f64) as f32).collect()
 }
 
+/// The standard deviation of each number over time, `[D]`.
+fn deviations(features: &Features) -> Vec<f32> {
+    let mut squares = vec![0f64; features.dim];
+    let mean = mean_frame(features);
+    for frame in features.data.chunks_exact(features.dim) {
+        let each = squares.iter_mut().zip(frame.iter().zip(&mean));
+        each.for_each(|(square, (&value, &mean))| *square += f64::from(value - mean).powi(2));
+    }
+    squares.iter().map(|square| (square / features.frames as f64).sqrt() as f32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::random::{Use, stream};
@@ -132,6 +166,28 @@ mod tests {
 
     fn rng() -> ChaCha8Rng {
         stream(3, Use::Augment { epoch: 1, clip: 2 })
+    }
+
+    #[test]
+    fn vectors_are_stretched_and_shaken_as_far_as_they_move_themselves() {
+        let config = AugmentConfig {
+            probability: 1.0,
+            jitter: 0.5,
+            stretch: 0.5,
+            time_mask: 0.0,
+            ..AugmentConfig::default()
+        };
+        let still = Features {
+            data: (0..80).map(|i| if i % 2 == 0 { 3.0 } else { i as f32 }).collect(),
+            frames: 40,
+            dim: 2,
+        };
+        let changed = config.vectors(still.clone(), &mut rng());
+        assert_ne!(changed.frames, 40);
+        assert!(changed.data.iter().step_by(2).all(|&value| value == 3.0));
+        assert!(changed.data.iter().skip(1).step_by(2).any(|&value| value.fract() != 0.0));
+        let off = AugmentConfig { jitter: 0.0, stretch: 0.0, ..config };
+        assert_eq!(off.vectors(still.clone(), &mut rng()), still);
     }
 
     fn ramp(frames: usize, dim: usize) -> Features {

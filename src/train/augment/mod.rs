@@ -50,6 +50,10 @@ pub struct AugmentConfig {
     pub stretch: f32,
     /// Level, ± this many dB. 0 to 60.
     pub gain_db: f32,
+    /// Vectors: noise on each number, up to this share of its own standard deviation over the clip. Of the other settings
+    /// vectors know `stretch` and `time_mask`. 0 to 2.
+    #[serde(skip_serializing_if = "is_default")]
+    pub jitter: f32,
     /// White noise is added at a signal-to-noise ratio drawn from this range, [lowest, highest] in dB,
     /// -20 to 100. [] adds none.
     #[serde(with = "range_or_empty")]
@@ -115,6 +119,7 @@ impl Default for AugmentConfig {
             silence: 0.0,
             stretch: 0.2,
             gain_db: 6.0,
+            jitter: 0.0,
             noise_snr_db: Some([10.0, 50.0]),
             noise_folder: None,
             background_snr_db: USUAL_BACKGROUND,
@@ -142,6 +147,7 @@ impl AugmentConfig {
             ("silence", self.silence, 10.0),
             ("stretch", self.stretch, 0.5),
             ("gain_db", self.gain_db, 60.0),
+            ("jitter", self.jitter, 2.0),
             ("mel_warp", self.mel_warp, 0.5),
             ("eq_db", self.eq_db, 40.0),
             ("time_mask", self.time_mask, 1.0),
