@@ -339,6 +339,14 @@ impl Model {
         self.embedding.as_ref()
     }
 
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    pub(crate) fn normalization(&self) -> Option<&Normalization> {
+        self.normalization.as_ref()
+    }
+
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }

@@ -15,6 +15,7 @@ mod probe;
 mod schema;
 mod tag;
 mod train;
+mod train_files;
 mod train_progress;
 mod tune;
 

@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::de::DeserializeOwned;
 
 use super::data::DataArgs;
+use super::train_files::FileArgs;
 use super::train_progress::{Progress, duration};
 use super::{exit_code, print, say, say_lines};
 use crate::evaluate::Measured;
 use crate::files::AtomicFile;
 use crate::model::Model;
 use crate::nn::{CellKind, Pooling};
-use crate::train::{Event, Outcome, Preset, Report, StopReason, TrainConfig, train};
+use crate::train::{
+    Event, Freeze, Outcome, Preset, Report, StopReason, TrainConfig, TrainOptions, adopt, load_base, train,
+};
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -25,9 +28,12 @@ Examples:
   percept train calls/ -o birds.safetensors --preset crnn               convolutions first: better, slower
   percept train calls/ --print-config > birds.toml      every setting, with its default and meaning
   percept train --config birds.toml -o birds.safetensors --epochs 100
+  percept train --config birds.toml -o birds.safetensors --epochs 100 --resume    go on after a crash
+  percept train mine/ --from birds.safetensors --freeze body -o mine.safetensors    a new head on a trained body
 
 Flags override the configuration file. Ctrl-C stops and keeps the best epoch so far; a second one quits at once.
-The report goes to stdout as JSON. A clip that cannot be read is left out; the exit code is then 1.";
+The report goes to stdout as JSON. A clip that cannot be read is left out; the exit code is then 1, as it is where
+training diverged and the best epoch before that was kept.";
 
 /// Make a model from labelled recordings
 #[derive(Debug, clap::Args)]
@@ -51,6 +57,21 @@ pub struct Args {
     /// Print the resolved configuration as TOML and stop
     #[arg(long)]
     print_config: bool,
+
+    /// Model to start from, a file or a built-in's name: its features and network stay, its head makes place for the new labels
+    #[arg(long, value_name = "MODEL", help_heading = "Fine-tuning")]
+    from: Option<String>,
+
+    /// What of that model stays as it is: none, front_end (the convolutions), or body (all but the head)
+    #[arg(long, value_name = "PART", value_parser = by_name::<Freeze>, help_heading = "Fine-tuning")]
+    freeze: Option<Freeze>,
+
+    #[command(flatten)]
+    files: FileArgs,
+
+    /// Stop at a clip that cannot be read, instead of leaving it out
+    #[arg(long, help_heading = "Data")]
+    strict: bool,
 
     /// Exactly one label holds at a time, or none; otherwise several may [default: several]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
@@ -140,9 +161,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let path = args.output.as_deref().unwrap_or(Path::new(""));
     let name = check_output(path)?;
-    let mut progress = Progress::new();
+    let files = args.files.places(path)?;
+    if !args.files.resume {
+        files.mention_checkpoint();
+    }
+    let options =
+        TrainOptions { checkpoint: files.checkpoint.clone(), resume: args.files.resume, strict: args.strict };
+    let (mut progress, mut metrics) = (Progress::new(), files.metrics());
     let stop = stop_on_ctrl_c()?;
     let mut on_event = |event| {
+        metrics.on_event(&event);
         // Said when there is something to replace it with, and hours are left to stop that.
         let replaces = matches!(event, Event::Loaded { .. }) && path.exists();
         progress.on_event(event);
@@ -151,18 +179,31 @@ pub fn run(args: Args) -> Result<ExitCode> {
             progress.on_event(Event::Message(message));
         }
     };
-    let outcome = train(&config, &name, &mut on_event, &stop);
+    let outcome = train(&config, &name, &options, &mut on_event, &stop);
     let (warnings, failures) = progress.finish();
     let outcome = outcome?;
     outcome.model.save(path)?;
     say(summary(&outcome, path));
+    match (outcome.stop_reason, &files.checkpoint) {
+        (StopReason::Interrupted, Some(place)) if place.exists() => {
+            say(format_args!("--resume goes on from {}", place.display()));
+        }
+        _ => files.remove_checkpoint(),
+    }
+    let is_drawn = files.draw_curves(&title(&name, &outcome), &outcome.history);
     say_lines(&measured(&outcome));
+    let left_out = failures.len();
+    if left_out > 0 {
+        say(format_args!("{left_out} clips could not be read and were left out; the report lists them"));
+    }
     let report = Report::new(&outcome, path, warnings, failures);
     let json = serde_json::to_string_pretty(&report)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the report cannot be written: {e}")))?;
     print(&format!("{json}\n"))?;
     let failed = |part: &Option<Measured>| part.as_ref().map_or(0, |e| e.failures().len());
-    Ok(exit_code(report.failures.len() + failed(&report.validation) + failed(&report.test)))
+    let diverged = usize::from(outcome.stop_reason == StopReason::Diverged);
+    let failed = left_out + failed(&report.validation) + failed(&report.test);
+    Ok(exit_code(failed + diverged + usize::from(!is_drawn)))
 }
 
 /// The configuration file, or the defaults, with the flags on top.
@@ -174,6 +215,13 @@ fn resolve(args: &Args) -> Result<TrainConfig> {
     };
     args.data.apply(&mut config.data);
     args.data.apply_labels(&mut config.labels);
+    set(&mut config.training.from, args.from.clone());
+    set(&mut config.training.freeze, args.freeze);
+    let base = load_base(&config)?;
+    if let Some(base) = &base {
+        adopt(&mut config, base)?;
+    }
+    let adopted = config.clone();
     set(&mut config.labels.exclusive, args.exclusive);
     set(&mut config.labels.window, args.window);
     set(&mut config.data.validation_fraction, args.validation_fraction);
@@ -195,8 +243,29 @@ fn resolve(args: &Args) -> Result<TrainConfig> {
     set(&mut config.training.patience, args.patience);
     set(&mut config.training.seed, args.seed);
     set(&mut config.augment.enabled, args.augment);
+    if base.is_some() {
+        check_unchanged(&adopted, &config)?;
+    }
     config.validate()?;
     Ok(config)
+}
+
+/// Flags may not say otherwise than the model that training begins from; but for dropout, which leaves no trace in it.
+fn check_unchanged(adopted: &TrainConfig, config: &TrainConfig) -> Result<()> {
+    let (was, is) = (&adopted.network, &config.network);
+    let differs = [
+        ("--sample-rate", adopted.features.sample_rate != config.features.sample_rate),
+        ("--n-mels", adopted.features.n_mels != config.features.n_mels),
+        ("--cell", was.cell != is.cell),
+        ("--hidden-size", was.hidden_size != is.hidden_size),
+        ("--num-layers", was.num_layers != is.num_layers),
+        ("--bidirectional", was.bidirectional != is.bidirectional),
+        ("--pooling", was.pooling != is.pooling),
+    ];
+    let Some((flag, _)) = differs.into_iter().find(|(_, differs)| *differs) else { return Ok(()) };
+    let message =
+        format!("{flag} is not as in the model to start from (--from), where it stays: leave it out");
+    Err(Error::new(ErrorKind::Config, message))
 }
 
 fn set<T>(setting: &mut T, flag: Option<T>) {
@@ -247,15 +316,21 @@ fn summary(outcome: &Outcome, path: &Path) -> String {
         StopReason::Finished => "",
         StopReason::EarlyStopping => ", as validation improved no more",
         StopReason::Interrupted => ", stopped by Ctrl-C",
+        StopReason::Diverged => ", after which it diverged",
     };
     format!(
         "wrote {}: epoch {} of {} run{reason}; {} weights, {}",
         path.display(),
         outcome.best_epoch,
-        outcome.epochs,
+        outcome.history.len(),
         outcome.model.num_parameters(),
         duration(outcome.seconds),
     )
+}
+
+/// What is written above the curves.
+fn title(name: &str, outcome: &Outcome) -> String {
+    format!("{name}: epoch {} of {} kept", outcome.best_epoch, outcome.history.len())
 }
 
 /// How good the model is, as a table; empty where nothing was measured.

@@ -1,18 +1,19 @@
 //! What is seen of training: a bar on a terminal, plain lines elsewhere.
 
 use std::io::{self, IsTerminal};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::say;
 use crate::evaluate::Failure;
-use crate::train::Event;
+use crate::train::{EpochMetrics, Event};
 
 /// Shows events as they come, and keeps what belongs into the report.
 pub struct Progress {
     /// `None` where stderr is no terminal.
     bar: Option<ProgressBar>,
-    /// Says where the bar is: loading, or in an epoch.
+    /// Says what the bar is of: loading, or learning.
     phase: Phase,
     /// Of the epoch before.
     last: String,
@@ -20,10 +21,13 @@ pub struct Progress {
     failures: Vec<Failure>,
 }
 
-#[derive(PartialEq)]
 enum Phase {
     Loading,
-    Learning,
+    /// Since then, from so many batches of the whole run.
+    Learning {
+        began: Instant,
+        from: usize,
+    },
 }
 
 impl Progress {
@@ -52,8 +56,13 @@ impl Progress {
                 self.tell(format!("left out: {failure}"));
                 self.failures.push(failure);
             }
-            Event::Batch { epoch, done, total, loss } => self.batch(epoch, done, total, loss),
-            Event::Epoch { .. } => self.epoch(&event),
+            Event::Resumed(history) => {
+                self.tell(format!("going on after epoch {}", history.len()));
+            }
+            Event::Batch { epoch, epochs, done, total, loss } => {
+                self.batch(epoch, epochs, (epoch.saturating_sub(1)) * total + done, epochs * total, loss);
+            }
+            Event::Epoch { metrics, epochs, eta_seconds } => self.epoch(&metrics, epochs, eta_seconds),
         }
     }
 
@@ -72,33 +81,35 @@ impl Progress {
         }
     }
 
-    fn batch(&mut self, epoch: usize, done: usize, total: usize, loss: f64) {
+    /// `done` of `total` batches of the whole run are learned.
+    fn batch(&mut self, epoch: usize, epochs: usize, done: usize, total: usize, loss: f64) {
         let Some(bar) = &self.bar else { return };
-        if self.phase == Phase::Loading {
-            self.phase = Phase::Learning;
-            bar.set_style(learning_style());
-        }
+        let (began, from) = match self.phase {
+            Phase::Learning { began, from } => (began, from),
+            Phase::Loading => {
+                let (began, from) = (Instant::now(), done);
+                self.phase = Phase::Learning { began, from };
+                bar.set_style(learning_style());
+                (began, from)
+            }
+        };
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-        bar.set_prefix(format!("epoch {epoch}"));
-        bar.set_message(format!("loss {loss:.3}{}", self.last));
+        bar.set_prefix(format!("epoch {epoch}/{epochs}"));
+        // The time of the first batch is not known.
+        let left = match done.saturating_sub(from) {
+            0 => String::new(),
+            learned => {
+                let seconds = began.elapsed().as_secs_f64() / learned as f64;
+                format!(", {} left", duration(seconds * total.saturating_sub(done) as f64))
+            }
+        };
+        bar.set_message(format!("loss {loss:.3}{}{left}", self.last));
     }
 
-    fn epoch(&mut self, event: &Event) {
-        let Event::Epoch {
-            epoch,
-            epochs,
-            train_loss,
-            train_accuracy,
-            validation_loss,
-            validation_accuracy,
-            best,
-            eta_seconds,
-            ..
-        } = event
-        else {
-            return;
-        };
+    fn epoch(&mut self, metrics: &EpochMetrics, epochs: usize, eta_seconds: f64) {
+        let EpochMetrics { epoch, train_loss, train_accuracy, validation_loss, validation_accuracy, .. } =
+            metrics;
         let mut line = format!(
             "epoch {epoch:>3}/{epochs}  loss {train_loss:.4}  accuracy {:5.1} %",
             100.0 * train_accuracy
@@ -109,14 +120,13 @@ impl Progress {
         if let Some(accuracy) = validation_accuracy {
             line += &format!("  accuracy {:5.1} %", 100.0 * accuracy);
         }
-        let left = duration(*eta_seconds);
-        line += if *best { "  best" } else { "      " };
+        line += if metrics.best { "  best" } else { "      " };
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => say(format_args!("{line}  {left} left")),
+            None => say(format_args!("{line}  {} left", duration(eta_seconds))),
         }
         let accuracy = validation_accuracy.unwrap_or(*train_accuracy);
-        self.last = format!(", accuracy {:.1} %, {left} left of {epochs} epochs", 100.0 * accuracy);
+        self.last = format!(", accuracy {:.1} %", 100.0 * accuracy);
     }
 
     /// One line; above the bar, if there is one.
@@ -133,7 +143,7 @@ fn loading_style() -> ProgressStyle {
 }
 
 fn learning_style() -> ProgressStyle {
-    style("{prefix} {bar:20} {pos}/{len} {msg}")
+    style("{prefix} {bar:20} {percent} % {msg}")
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -178,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_valid() {
-        for template in ["reading {bar:30} {pos}/{len} clips", "{prefix} {bar:20} {pos}/{len} {msg}"] {
+        for template in ["reading {bar:30} {pos}/{len} clips", "{prefix} {bar:20} {percent} % {msg}"] {
             ProgressStyle::with_template(template).unwrap();
         }
     }
@@ -192,7 +202,7 @@ mod tests {
         progress.on_event(Event::Warning("odd".into()));
         progress.on_event(Event::LeftOut(failure.clone()));
         progress.on_event(Event::Loading { done: 0, total: 0 });
-        progress.on_event(Event::Batch { epoch: 1, done: 0, total: 0, loss: f64::NAN });
+        progress.on_event(Event::Batch { epoch: 1, epochs: 1, done: 0, total: 0, loss: f64::NAN });
         assert_eq!(progress.finish(), (vec!["odd".to_string()], vec![failure]));
     }
 }

@@ -17,18 +17,29 @@ pub(super) const SHARD: usize = 16;
 const BATCHES_IN_A_POOL: usize = 16;
 
 /// Normalised frames of a clip, and what is true of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Example {
     pub features: Features,
     pub target: Target,
+    /// Names its random numbers.
+    pub id: usize,
+    /// Its place in the data set.
+    pub item: usize,
 }
 
 /// What is to be learned of a clip.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Target {
-    /// Index into the labels.
-    Clip(usize),
+    /// Labels by their numbers, each once, and how much of the clip has them: together 1.
+    Clip(Vec<(usize, f32)>),
     Frames(FrameTargets),
+}
+
+impl Target {
+    /// A clip of one label.
+    pub fn hard(label: usize) -> Self {
+        Self::Clip(vec![(label, 1.0)])
+    }
 }
 
 impl Example {
@@ -106,7 +117,7 @@ mod tests {
 
     fn example(frames: usize) -> Example {
         let features = Features { data: vec![1.0; frames * 2], frames, dim: 2 };
-        Example { features, target: Target::Clip(frames) }
+        Example { features, target: Target::hard(frames), id: frames, item: frames }
     }
 
     #[test]

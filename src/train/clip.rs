@@ -261,6 +261,14 @@ impl<'a> ClipMaker<'a> {
         }
     }
 
+    /// Frames of a clip of so many samples, or frames, as it is.
+    pub fn num_frames(&self, length: usize) -> usize {
+        match &self.input {
+            InputConfig::Audio(features) => features.num_frames(length),
+            InputConfig::Video(_) | InputConfig::Vectors(_) => length,
+        }
+    }
+
     /// Frames as they are, not normalised.
     pub fn features(&self, material: &Material) -> Result<Features> {
         match (&self.source, material) {

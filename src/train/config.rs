@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AugmentConfig, VideoAugmentConfig};
+use super::{AugmentConfig, ClassWeights, Freeze, Keep, Sampling, Schedule, VideoAugmentConfig};
 use crate::features::video::VideoConfig;
 use crate::features::{FeatureConfig, InputConfig, VectorConfig};
 use crate::labels::{LabelFormat, LabelOptions};
@@ -44,7 +44,7 @@ pub struct TrainConfig {
     pub augment_video: VideoAugmentConfig,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -183,7 +183,7 @@ impl Default for LabelsConfig {
     }
 }
 
-/// How the network learns: AdamW under a one-cycle learning rate (Smith & Topin 2018).
+/// How the network learns: by AdamW (Loshchilov & Hutter 2019).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
@@ -213,6 +213,36 @@ pub struct TrainingConfig {
     pub precision: Precision,
     /// Free text that goes into the model: the data's licence, whom to credit.
     pub notes: String,
+    /// How the learning rate goes over the steps; left out, one_cycle.
+    #[serde(skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
+    /// How much clips, or frames, of each label count in training; left out, none: all the same. "balanced": n / (K · n_k), as
+    /// in scikit-learn. Validation counts all the same.
+    #[serde(skip_serializing_if = "is_default")]
+    pub class_weights: ClassWeights,
+    /// Which clips an epoch is made of; left out, shuffled: each once.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sampling: Sampling,
+    /// Focal loss (Lin et al. 2017): what is nearly right counts less, by (1 - p)^this. 0 to 10; 0 turns it off.
+    #[serde(skip_serializing_if = "is_default")]
+    pub focal_gamma: f64,
+    /// Which epoch's weights are the model; left out, best: those with the lowest validation loss.
+    #[serde(skip_serializing_if = "is_default")]
+    pub keep: Keep,
+    /// The model that training begins from, a file or a built-in's name: its features, network and their settings stay, its
+    /// head only where the labels are the same. A relative path starts from this file. Left out, training begins from nothing.
+    #[serde(skip_serializing_if = "is_default")]
+    pub from: String,
+    /// What of that model stays as it is; left out, none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub freeze: Freeze,
+    /// Least time from one checkpoint to the next, in minutes: what a crash costs at most. 0 to 10000; 0 writes none.
+    #[serde(skip_serializing_if = "is_usual_interval")]
+    pub checkpoint_minutes: f64,
+}
+
+fn is_usual_interval(minutes: &f64) -> bool {
+    *minutes == TrainingConfig::default().checkpoint_minutes
 }
 
 impl Default for TrainingConfig {
@@ -230,6 +260,14 @@ impl Default for TrainingConfig {
             seed: 0,
             precision: Precision::F32,
             notes: String::new(),
+            schedule: Schedule::OneCycle,
+            class_weights: ClassWeights::None,
+            sampling: Sampling::Shuffled,
+            focal_gamma: 0.0,
+            keep: Keep::Best,
+            from: String::new(),
+            freeze: Freeze::None,
+            checkpoint_minutes: 1.0,
         }
     }
 }
@@ -406,6 +444,18 @@ impl TrainingConfig {
             self.weight_averaging,
             "0 to 0.9999",
         )?;
+        check((0.0..=10.0).contains(&self.focal_gamma), "focal_gamma", self.focal_gamma, "0 to 10")?;
+        check(
+            (0.0..=10_000.0).contains(&self.checkpoint_minutes),
+            "checkpoint_minutes",
+            self.checkpoint_minutes,
+            "0 to 10000",
+        )?;
+        if self.freeze != Freeze::None && self.from.is_empty() {
+            let message =
+                "freeze keeps parts of a model as they are, and none is named to start from (from, --from)";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
         // TOML's integers are signed 64 bits: a larger seed could not be written back.
         check(self.seed <= i64::MAX as u64, "seed", self.seed, "0 to 9223372036854775807")
     }

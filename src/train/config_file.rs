@@ -13,6 +13,7 @@ use toml::de::DeTable;
 use super::{Preset, TrainConfig};
 use crate::error::{Position, suggestion};
 use crate::files::read_text;
+use crate::model::Builtin;
 use crate::{Error, ErrorKind, Result};
 
 /// Largest configuration file that is read, in bytes.
@@ -33,6 +34,10 @@ impl TrainConfig {
         let mut config = Self::from_toml_over(preset, &text).map_err(|e| e.with_path(path))?;
         if let Some(folder) = path.parent() {
             config.paths_mut().for_each(|path| *path = folder.join(&*path));
+            let from = &mut config.training.from;
+            if !from.is_empty() && Builtin::all().iter().all(|builtin| builtin.name != from) {
+                *from = folder.join(&*from).to_string_lossy().into_owned();
+            }
         }
         Ok(config)
     }

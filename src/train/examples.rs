@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::batching::{Example, Target};
 use super::clip::{Clip, ClipMaker, Frames};
+use super::loss::LabelCounts;
 use super::random::{Use, stream};
 use super::targets::{Targeter, TimeMap};
 use super::{Dataset, TrainConfig, Truth};
@@ -21,17 +22,18 @@ pub(super) struct ExampleMaker<'a> {
 }
 
 impl<'a> ExampleMaker<'a> {
-    /// Features are normalised by the mean and deviation of the `training` clips, where that is asked for.
+    /// Where features are normalised by means and deviations, those are `normalization`, or else the `training` clips'.
     pub fn new(
         config: &'a TrainConfig,
         dataset: &'a Dataset,
         maker: ClipMaker<'a>,
         training: &[Clip],
+        normalization: Option<Normalization>,
     ) -> Result<Self> {
         let input = config.input();
         let targeter = Targeter::new(&config.labels, dataset.labels.len(), dataset.has_background);
-        let mut this = Self { config, dataset, targeter, maker, input, normalization: None };
-        if this.input.normalize() == Normalize::Training {
+        let mut this = Self { config, dataset, targeter, maker, input, normalization };
+        if this.input.normalize() == Normalize::Training && this.normalization.is_none() {
             this.normalization = Some(this.statistics(training)?);
         }
         Ok(this)
@@ -57,24 +59,78 @@ impl<'a> ExampleMaker<'a> {
         clips.par_iter().map(unchanged).collect()
     }
 
-    /// A training clip, changed as it is in `epoch`.
-    pub fn augmented(&self, clip: &Clip, epoch: usize) -> Result<Example> {
-        let purpose = Use::Augment { epoch: epoch as u32, clip: clip.id as u32 };
+    /// A training clip, changed as it is in `epoch`; otherwise for each time that it is there `again`.
+    pub fn augmented(&self, clip: &Clip, epoch: usize, again: usize) -> Result<Example> {
+        let (epoch, clip_id) = (epoch as u32, clip.id as u32);
+        let purpose = match again {
+            0 => Use::Augment { epoch, clip: clip_id },
+            _ => Use::AugmentAgain { epoch, clip: clip_id, again: again as u32 },
+        };
         let mut rng = stream(self.config.training.seed, purpose);
         self.example(self.maker.augmented(&clip.material, &mut rng)?, clip)
+    }
+
+    /// The labels that a clip has or that occur in it, each once.
+    pub fn labels_in(&self, clip: &Clip) -> Vec<usize> {
+        let (start, end) = (self.seconds(clip.start), self.seconds(clip.start + clip.material.len()));
+        let mut labels = match &self.dataset.items[clip.index].truth {
+            Truth::Label(label) => vec![*label],
+            Truth::Spans(spans) => {
+                let here = spans.iter().filter(|span| span.onset < end && span.offset >= start);
+                here.map(|span| span.label).collect()
+            }
+        };
+        labels.sort_unstable();
+        labels.dedup();
+        labels
+    }
+
+    /// How often each label holds in `clips` as they are: clips, or frames of which something is known.
+    pub fn label_counts(&self, clips: &[Clip]) -> LabelCounts {
+        let mut counts = LabelCounts { total: 0.0, each: vec![0.0; self.dataset.labels.len()] };
+        for clip in clips {
+            match &self.dataset.items[clip.index].truth {
+                Truth::Label(label) => {
+                    counts.total += 1.0;
+                    counts.each[*label] += 1.0;
+                }
+                Truth::Spans(spans) => {
+                    let frames = self.maker.num_frames(clip.material.len());
+                    let truth = self.targeter.targets(spans, frames, self.time_map(clip, 1.0, 0.0));
+                    for (row, &weight) in truth.values.chunks_exact(counts.each.len()).zip(&truth.weights) {
+                        counts.total += f64::from(weight);
+                        let each = counts.each.iter_mut().zip(row);
+                        each.for_each(|(count, value)| *count += f64::from(weight * value));
+                    }
+                }
+            }
+        }
+        counts
+    }
+
+    /// Seconds from the start of a recording to its sample, or frame, `position`.
+    fn seconds(&self, position: usize) -> f64 {
+        let clock = self.input.clock();
+        let per_second = f64::from(clock.sample_rate) * self.maker.hop() / clock.hop_length as f64;
+        position as f64 / per_second
+    }
+
+    /// Where the times of a recording lie in the frames of a clip of it that was stretched, then moved by `delay`.
+    fn time_map(&self, clip: &Clip, stretch: f64, delay: f64) -> TimeMap {
+        let clock = self.input.clock();
+        TimeMap {
+            frames_per_second: f64::from(clock.sample_rate) * stretch / clock.hop_length as f64,
+            shift: (delay - clip.start as f64 * stretch) / self.maker.hop(),
+        }
     }
 
     fn example(&self, frames: Frames, clip: &Clip) -> Result<Example> {
         let Frames { mut features, stretch, delay, reversed, becomes } = frames;
         self.input.normalize().apply(self.normalization.as_ref(), &mut features);
         let target = match &self.dataset.items[clip.index].truth {
-            Truth::Label(label) => Target::Clip(becomes.map_or(*label, |becomes| becomes[*label])),
+            Truth::Label(label) => Target::hard(becomes.map_or(*label, |becomes| becomes[*label])),
             Truth::Spans(spans) => {
-                let clock = self.input.clock();
-                let map = TimeMap {
-                    frames_per_second: f64::from(clock.sample_rate) * stretch / clock.hop_length as f64,
-                    shift: (delay - clip.start as f64 * stretch) / self.maker.hop(),
-                };
+                let map = self.time_map(clip, stretch, delay);
                 let mut targets = self.targeter.targets(spans, features.frames, map);
                 if reversed {
                     targets.reverse();
@@ -85,6 +141,6 @@ impl<'a> ExampleMaker<'a> {
                 Target::Frames(targets)
             }
         };
-        Ok(Example { features, target })
+        Ok(Example { features, target, id: clip.id, item: clip.index })
     }
 }

@@ -6,20 +6,26 @@
 pub mod augment;
 mod augment_video;
 mod batching;
+mod checkpoint;
+mod choices;
 mod clip;
 pub mod config;
 mod config_file;
 pub mod dataset;
 mod directory;
 mod examples;
+mod fine_tune;
 pub mod fingerprint;
 mod learner;
 mod loss;
 mod manifest;
+mod metrics;
+mod mixup;
 mod optimizer;
 mod preset;
 mod random;
 mod running;
+mod sampling;
 mod schedule;
 pub mod split;
 mod targets;
@@ -36,11 +42,14 @@ use crate::model::Model;
 
 pub use augment::AugmentConfig;
 pub use augment_video::VideoAugmentConfig;
+pub use choices::{ClassWeights, Freeze, Keep, Sampling, Schedule};
 pub use config::{DataConfig, LabelsConfig, TrainConfig, TrainingConfig, Unmarked};
 pub use dataset::{Dataset, Item, Part, Span, Truth};
+pub use fine_tune::{adopt, load_base};
+pub use metrics::EpochMetrics;
 pub use preset::Preset;
 pub use split::Parts;
-pub use trainer::train;
+pub use trainer::{TrainOptions, train};
 
 /// What training tells whoever watches it, as it goes.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,28 +64,13 @@ pub enum Event {
     Warning(String),
     /// A clip that cannot be read is left out; it goes into the report.
     LeftOut(Failure),
-    /// `done` of `total` batches of epoch `epoch` (from 1) are learned; `loss` is their mean so far.
-    Batch { epoch: usize, done: usize, total: usize, loss: f64 },
-    /// An epoch is over.
-    Epoch {
-        /// Counted from 1.
-        epoch: usize,
-        /// Epochs that will be run unless training stops early.
-        epochs: usize,
-        /// Mean cross-entropy over the training part, in nats.
-        train_loss: f64,
-        /// Share of training clips, or of their frames, that were right as they were learned, 0 to 1.
-        train_accuracy: f64,
-        /// Mean cross-entropy over the validation part; `None` where there is no such part.
-        validation_loss: Option<f64>,
-        validation_accuracy: Option<f64>,
-        /// This epoch is the best so far and is kept.
-        best: bool,
-        /// Time since training began, in seconds.
-        elapsed_seconds: f64,
-        /// Time to the last epoch at this pace, in seconds.
-        eta_seconds: f64,
-    },
+    /// A run goes on that was stopped: its epochs so far.
+    Resumed(Vec<EpochMetrics>),
+    /// `done` of `total` batches of epoch `epoch` (from 1) of `epochs` are learned; `loss` is their mean so far.
+    Batch { epoch: usize, epochs: usize, done: usize, total: usize, loss: f64 },
+    /// An epoch is over, of `epochs` that will be run unless training stops early; `eta_seconds` is the time to the last of
+    /// them at this pace.
+    Epoch { metrics: EpochMetrics, epochs: usize, eta_seconds: f64 },
 }
 
 /// Why training ended.
@@ -89,11 +83,13 @@ pub enum StopReason {
     EarlyStopping,
     /// The person stopped it (Ctrl-C); the best epoch so far was kept.
     Interrupted,
+    /// A loss or a gradient was not finite; what was kept before is the model.
+    Diverged,
 }
 
 /// A trained model and how it came to be.
 pub struct Outcome {
-    /// The best epoch's weights.
+    /// The best epoch's weights, or the last's, as the configuration says.
     pub model: Model,
     /// The best epoch on the validation part; `None` where there is no such part.
     pub validation: Option<Measured>,
@@ -101,8 +97,8 @@ pub struct Outcome {
     pub test: Option<Measured>,
     /// Epoch that was kept, counted from 1.
     pub best_epoch: usize,
-    /// Epochs that were run.
-    pub epochs: usize,
+    /// Every epoch that was run.
+    pub history: Vec<EpochMetrics>,
     pub stop_reason: StopReason,
     /// Wall-clock time of it all, in seconds.
     pub seconds: f64,
@@ -183,7 +179,7 @@ impl Report {
             },
             training: ReportTraining {
                 seed: header.provenance.seed,
-                epochs: outcome.epochs,
+                epochs: outcome.history.len(),
                 best_epoch: outcome.best_epoch,
                 stop_reason: outcome.stop_reason,
                 seconds: outcome.seconds,
@@ -195,3 +191,6 @@ impl Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

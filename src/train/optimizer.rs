@@ -6,7 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 
 use super::TrainingConfig;
-use super::schedule::OneCycle;
+use super::schedule::LearningRate;
 use crate::{Error, ErrorKind, Result};
 
 /// How much of the running mean of the gradients, and of their squares, a step keeps.
@@ -19,7 +19,7 @@ pub(super) struct Optimizer {
     weights: BTreeMap<String, Learned>,
     weight_decay: f64,
     clip_norm: f64,
-    schedule: OneCycle,
+    learning_rate: LearningRate,
     step: usize,
 }
 
@@ -47,15 +47,14 @@ pub(super) struct OptimizerState {
 impl Optimizer {
     /// Learns `vars` and nothing else.
     pub fn new(vars: BTreeMap<String, Var>, config: &TrainingConfig, total_steps: usize) -> Self {
-        let schedule =
-            OneCycle { highest: config.learning_rate, warmup: config.warmup_fraction, total_steps };
+        let learning_rate = LearningRate::new(config, total_steps);
         let learned = |var: Var| {
             let zeros = vec![0.0; var.elem_count()];
             Learned { var, moments: Moments { first: zeros.clone(), second: zeros } }
         };
         let weights = vars.into_iter().map(|(name, var)| (name, learned(var))).collect();
         let TrainingConfig { weight_decay, clip_norm, .. } = *config;
-        Self { weights, weight_decay, clip_norm, schedule, step: 0 }
+        Self { weights, weight_decay, clip_norm, learning_rate, step: 0 }
     }
 
     /// Steps taken so far.
@@ -90,25 +89,30 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Learns from the gradients of a batch's shards, which are summed in their order.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Training`] where a gradient is not finite.
-    pub fn step(&mut self, shards: &[GradStore]) -> Result<()> {
+    /// The learning rate of the step before.
+    pub fn last_learning_rate(&self) -> f64 {
+        self.learning_rate.at(self.step.saturating_sub(1))
+    }
+
+    /// Learns from the gradients of a batch's shards, which are summed in their order. False, and nothing learned, where
+    /// they are not finite.
+    pub fn step(&mut self, shards: &[GradStore]) -> Result<bool> {
         let mut gradients = Vec::with_capacity(self.weights.len());
         for Learned { var, .. } in self.weights.values() {
             let each = shards.iter().filter_map(|shard| shard.get(var)).cloned().map(Ok);
             gradients.push(each.reduce(|a: candle_core::Result<Tensor>, b| a?.add(&b?)).transpose()?);
         }
-        clip(&mut gradients, self.clip_norm)?;
-        let learning_rate = self.schedule.learning_rate(self.step);
+        if !clip(&mut gradients, self.clip_norm)? {
+            return Ok(false);
+        }
+        let learning_rate = self.learning_rate.at(self.step);
         self.step += 1;
         for (learned, gradient) in self.weights.values_mut().zip(gradients) {
             if let Some(gradient) = gradient {
                 learned.step(&gradient, learning_rate, self.weight_decay, self.step)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -137,25 +141,23 @@ impl Learned {
     }
 }
 
-/// Shortens the gradient of all weights together to `norm` (Pascanu et al. 2013); 0 leaves it as it is.
-fn clip(gradients: &mut [Option<Tensor>], longest: f64) -> Result<()> {
+/// Shortens the gradient of all weights together to `longest` (Pascanu et al. 2013); 0 leaves it as it is. False where it
+/// is not finite.
+fn clip(gradients: &mut [Option<Tensor>], longest: f64) -> Result<bool> {
     let mut squares = 0f64;
     for gradient in gradients.iter().flatten() {
         squares += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
     }
     let norm = squares.sqrt();
     if !norm.is_finite() {
-        return Err(Error::new(
-            ErrorKind::Training,
-            "the gradient is no longer a finite number; lower the learning rate",
-        ));
+        return Ok(false);
     }
     if longest > 0.0 && norm > longest {
         for gradient in gradients.iter_mut().flatten() {
             *gradient = (&*gradient * (longest / norm))?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -203,14 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_gradient_is_shortened_and_one_that_is_not_finite_is_an_error() {
+    fn a_long_gradient_is_shortened_and_one_that_is_not_finite_is_told() {
         let tensor = |values: [f32; 2]| Some(Tensor::new(&values, &Device::Cpu).unwrap());
         let mut gradients = [tensor([5.0, 0.0]), None, tensor([0.0, 5.0])];
-        clip(&mut gradients, 1.0).unwrap();
+        assert!(clip(&mut gradients, 1.0).unwrap());
         let clipped = gradients[2].as_ref().unwrap().to_vec1::<f32>().unwrap();
         assert!((clipped[1] - 0.5f32.sqrt()).abs() < 1e-6, "{clipped:?}");
-        let error = clip(&mut [tensor([f32::NAN, 0.0])], 0.0).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Training);
+        assert!(!clip(&mut [tensor([f32::NAN, 0.0])], 0.0).unwrap());
     }
 
     #[test]

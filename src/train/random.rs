@@ -11,8 +11,14 @@ pub(super) enum Use {
     Order { epoch: u32 },
     /// The changes to one clip in an epoch.
     Augment { epoch: u32, clip: u32 },
+    /// The same where the clip was drawn `again` times before; at most 2^17 epochs.
+    AugmentAgain { epoch: u32, clip: u32, again: u32 },
     /// The activations dropped in one shard of a step.
     Dropout { step: u32, shard: u32 },
+    /// What one clip is mixed with in an epoch.
+    Mixup { epoch: u32, clip: u32 },
+    /// The clips that are drawn for an epoch.
+    Sampling { epoch: u32 },
 }
 
 /// The numbers of `seed` for one use.
@@ -20,7 +26,10 @@ pub(super) fn stream(seed: u64, purpose: Use) -> ChaCha8Rng {
     let (kind, a, b) = match purpose {
         Use::Order { epoch } => (1, epoch, 0),
         Use::Augment { epoch, clip } => (2, epoch, clip),
+        Use::AugmentAgain { epoch, clip, again } => (6, epoch | again << 17, clip),
         Use::Dropout { step, shard } => (3, step, shard),
+        Use::Mixup { epoch, clip } => (4, epoch, clip),
+        Use::Sampling { epoch } => (5, epoch, 0),
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ (kind << 61));
     rng.set_stream(u64::from(a) << 32 | u64::from(b));
@@ -52,6 +61,9 @@ mod tests {
             Use::Augment { epoch: 1, clip: 0 },
             Use::Augment { epoch: 0, clip: 1 },
             Use::Dropout { step: 1, shard: 0 },
+            Use::Mixup { epoch: 1, clip: 0 },
+            Use::Sampling { epoch: 1 },
+            Use::AugmentAgain { epoch: 1, clip: 0, again: 1 },
         ];
         for (i, &a) in uses.iter().enumerate() {
             assert_eq!(first(a), first(a));

@@ -1,23 +1,27 @@
 //! From a configuration to a measured model: the data is read, learned from, and the result measured.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::checkpoint::{Checkpoint, CheckpointHeader, Keeper, comparable};
 use super::clip::{Clip, ClipMaker, Loaded, Material, load_embedding, resolve};
 use super::examples::ExampleMaker;
+use super::fine_tune::{adopt, load_base, transplant};
 use super::fingerprint::fingerprint;
-use super::learner::{Learner, stopped_too_early};
+use super::learner::{Learner, Watch, stopped_too_early};
 use super::split::{Parts, split};
 use super::{Dataset, Event, Item, Outcome, StopReason, TrainConfig};
 use crate::decide::{Decisions, Exclusive, Onsets, Rule, Thresholds};
+use crate::error::some_of;
 use crate::evaluate::{DEFAULT_COLLAR, Failure, Measured, evaluate_files, evaluate_recordings};
 use crate::features::InputConfig;
 use crate::media::MediaOptions;
-use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task, check_label};
+use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task, check_label, frame_shape};
+use crate::nn::{Network, Weights};
 use crate::pipeline::{Classifier, Tagger};
 use crate::{Error, ErrorKind, Result, TOOL};
 
@@ -26,18 +30,31 @@ const MAX_NUMBERS_IN_MEMORY: usize = 2 << 30;
 /// Files that are read between two looks at the limit and two reports of progress.
 const FILES_AT_ONCE: usize = 64;
 
+/// How a run is kept safe, and how strict it is.
+#[derive(Debug, Clone, Default)]
+pub struct TrainOptions {
+    /// Where checkpoints go; `None` writes none. The last one stays there: whoever has stored the model removes it.
+    pub checkpoint: Option<PathBuf>,
+    /// Goes on from the checkpoint that is there.
+    pub resume: bool,
+    /// A training or validation clip that cannot be read is an error; otherwise it is left out.
+    pub strict: bool,
+}
+
 /// Trains the model that `config` describes and names it `name`.
 ///
-/// `on_event` hears what happens as it happens. Setting `stop` ends training after the batch at hand; the best
-/// epoch so far is kept. The best epoch is the one of the lowest validation loss; without a validation part, the
-/// last. The same data, settings and seed give the same model, bit for bit, on any number of threads.
+/// `on_event` hears what happens as it happens. Setting `stop` ends training after the batch at hand; what was kept so
+/// far is the model. The kept epoch is that of the lowest validation loss, or the last, as the configuration says; without
+/// a validation part, the last. The same data, settings and seed give the same model, bit for bit, on any number of
+/// threads, in one run or in several that go on from each other's checkpoints.
 ///
 /// # Errors
-/// Settings out of range; data that cannot be split; no clip that can be read; a loss that is no number;
-/// [`ErrorKind::Interrupted`] where `stop` was set before the first epoch was over.
+/// Settings out of range; data that cannot be split; no clip that can be read; a loss that is no number in the first
+/// epoch; a checkpoint of another run; [`ErrorKind::Interrupted`] where `stop` was set before the first epoch was over.
 pub fn train(
     config: &TrainConfig,
     name: &str,
+    options: &TrainOptions,
     on_event: &mut dyn FnMut(Event),
     stop: &AtomicBool,
 ) -> Result<Outcome> {
@@ -45,32 +62,48 @@ pub fn train(
     config.validate()?;
     check_label(name)?;
     let mut config = config.clone();
+    let base = load_base(&config)?;
+    if let Some(base) = &base {
+        adopt(&mut config, base)?;
+    }
     let mut dataset = match config.task() {
         Task::Classify => Dataset::load(&config.data)?,
         Task::Tag => Dataset::load_timed(&config.data, &config.labels)?,
     };
     dataset.messages.extend(resolve(&mut config, &dataset)?);
     config.network = config.resolved_network();
+    config.training.freeze.check(&config)?;
     let config = &config;
+    let mut header = CheckpointHeader {
+        tool: TOOL.to_string(),
+        config: comparable(&without_folders(config))?,
+        data_sha256: String::new(),
+        from_sha256: base.as_ref().map_or(String::new(), |base| base.sha256().to_string()),
+    };
+    let resumed = load_checkpoint(options)?;
+    if let Some(checkpoint) = &resumed {
+        // What the data says is checked when it has been read.
+        header.data_sha256.clone_from(&checkpoint.header.data_sha256);
+        header.check(&checkpoint.header)?;
+    }
     let mut parts = split(&dataset, &config.data, config.training.seed)?;
     for message in dataset.messages.iter().chain(&parts.messages) {
         on_event(Event::Message(message.clone()));
     }
     let input = config.input();
-    let skipped = match &input {
-        InputConfig::Audio(features) => config.augment.skipped_for(features),
-        InputConfig::Video(_) if config.augment.enabled && input.embedding().is_some() => Some(
-            "embeddings are those of the unchanged pictures: only the other features are augmented".into(),
-        ),
-        _ => None,
-    };
-    input.warnings().into_iter().chain(skipped).for_each(|warning| on_event(Event::Warning(warning)));
+    warn_of_settings(config, &input, on_event);
 
-    let embedding = load_embedding(config)?;
+    let embedding = match &base {
+        Some(base) => base.embedding().cloned(),
+        None => load_embedding(config)?,
+    };
     let maker = ClipMaker::new(config, &dataset.labels, embedding.as_ref())?;
     maker.warnings().iter().for_each(|warning| on_event(Event::Warning(warning.clone())));
-    let (training, seconds) =
-        load_part(&dataset, &mut parts.train, "training", &maker, config, on_event, stop)?;
+    let mut load = |indices: &mut Vec<usize>, part: &str| {
+        load_part(&dataset, indices, part, &maker, config, options.strict, on_event, stop)
+    };
+    let (training, seconds) = load(&mut parts.train, "training")?;
+    let (validation, more) = load(&mut parts.validation, "validation")?;
     if training
         .iter()
         .all(|clip| matches!(&clip.material, Material::Pictures(pictures) if pictures.len() == 1))
@@ -79,21 +112,49 @@ pub fn train(
                        within that of their label";
         on_event(Event::Warning(message.into()));
     }
-    let (validation, more) =
-        load_part(&dataset, &mut parts.validation, "validation", &maker, config, on_event, stop)?;
     if let Some(label) = dataset.unheard_label(parts.train.iter().copied()) {
         let message =
             format!("no clip of label `{label}` in the training part could be read; the warnings say why");
         return Err(Error::new(ErrorKind::Dataset, message));
     }
+    let counts = dataset.count_labels(parts.train.iter().copied());
+    let rare: Vec<&str> = dataset
+        .labels
+        .iter()
+        .zip(counts)
+        .filter(|(_, count)| *count == 1)
+        .map(|(label, _)| &**label)
+        .collect();
+    if !rare.is_empty() {
+        let message =
+            format!("labels with only one training clip: {}; they are hardly learned", some_of(&rare));
+        on_event(Event::Warning(message));
+    }
     let fingerprint = fingerprint(&dataset, &parts)?;
     fingerprint.warnings.into_iter().for_each(|warning| on_event(Event::Warning(warning)));
     on_event(Event::Loaded { clips: parts.train.len() + parts.validation.len(), seconds: seconds + more });
 
-    let examples = ExampleMaker::new(config, &dataset, maker, &training)?;
+    header.data_sha256.clone_from(&fingerprint.sha256);
+    if let Some(checkpoint) = &resumed {
+        header.check(&checkpoint.header)?;
+        on_event(Event::Resumed(checkpoint.history.clone()));
+    }
+    let mut weights: Weights =
+        Network::init(&config.network, frame_shape(&input), dataset.labels.len(), config.training.seed)?
+            .into_iter()
+            .map(|(name, var)| (name, var.into_inner()))
+            .collect();
+    let mut normalization = None;
+    if let Some(base) = &base {
+        transplant(&mut weights, base, &dataset.labels);
+        normalization = base.normalization().cloned();
+    }
+    let examples = ExampleMaker::new(config, &dataset, maker, &training, normalization)?;
     let validation = examples.unchanged(&validation)?;
-    let learner = Learner::new(config, examples, dataset.labels.len())?;
-    let learned = learner.learn(&training, &validation, on_event, stop, start)?;
+    let learner = Learner::new(config, &dataset, examples, weights)?;
+    let mut keeper = Keeper::new(options.checkpoint.clone(), config.training.checkpoint_minutes);
+    let mut watch = Watch { on_event, stop, start };
+    let learned = learner.learn(&training, &validation, header, resumed, &mut keeper, &mut watch)?;
     let normalization = learner.examples.normalization;
 
     let mut header = ModelHeader {
@@ -146,11 +207,43 @@ pub fn train(
         model,
         validation,
         test,
-        best_epoch: learned.best_epoch,
-        epochs: learned.epochs,
+        best_epoch: learned.kept_epoch,
+        history: learned.history,
         stop_reason: learned.stop_reason,
         seconds: start.elapsed().as_secs_f64(),
     })
+}
+
+/// The checkpoint to go on from, if that is asked for.
+fn load_checkpoint(options: &TrainOptions) -> Result<Option<Checkpoint>> {
+    let place = match (&options.checkpoint, options.resume) {
+        (_, false) => return Ok(None),
+        (Some(place), true) => place,
+        (None, true) => {
+            let message = "no place is named for checkpoints, so there is none to go on from";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+    };
+    match Checkpoint::load(place) {
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            let message =
+                "there is no checkpoint to go on from; leave --resume out to start from the beginning";
+            Err(Error::new(ErrorKind::NotFound, message).with_path(place))
+        }
+        result => result.map(Some),
+    }
+}
+
+/// Says which settings do nothing, or less than they seem to.
+fn warn_of_settings(config: &TrainConfig, input: &InputConfig, on_event: &mut dyn FnMut(Event)) {
+    let skipped = match input {
+        InputConfig::Audio(features) => config.augment.skipped_for(features),
+        InputConfig::Video(_) if config.augment.enabled && input.embedding().is_some() => Some(
+            "embeddings are those of the unchanged pictures: only the other features are augmented".into(),
+        ),
+        _ => None,
+    };
+    input.warnings().into_iter().chain(skipped).for_each(|warning| on_event(Event::Warning(warning)));
 }
 
 fn evaluate_items(
@@ -201,13 +294,14 @@ fn usual_decisions(config: &TrainConfig, dataset: &Dataset) -> Option<Decisions>
 }
 
 /// Reads the clips of a part, and says how long they are together, in seconds. One that cannot be read is left out of
-/// `indices`, with a warning: a bad file does not cost the night.
+/// `indices`, with a warning: a bad file does not cost the night; unless `strict`.
 fn load_part(
     dataset: &Dataset,
     indices: &mut Vec<usize>,
     part: &str,
     maker: &ClipMaker,
     config: &TrainConfig,
+    strict: bool,
     on_event: &mut dyn FnMut(Event),
     stop: &AtomicBool,
 ) -> Result<(Vec<Clip>, f64)> {
@@ -234,6 +328,7 @@ fn load_part(
                         Task::Tag => maker.cut(&material, index, &mut clips),
                     }
                 }
+                Err(error) if strict => return Err(error),
                 Err(error) => {
                     on_event(Event::LeftOut(Failure::new(&dataset.items[index].path, &error)));
                 }
@@ -265,6 +360,8 @@ fn load_part(
 fn without_folders(config: &TrainConfig) -> TrainConfig {
     let mut config = config.clone();
     config.paths_mut().for_each(|path| *path = path.file_name().map(PathBuf::from).unwrap_or_default());
+    let from = &mut config.training.from;
+    *from = Path::new(from.as_str()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     config
 }
 

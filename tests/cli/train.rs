@@ -20,7 +20,7 @@ const SMALL: [&str; 14] = [
 ];
 
 /// 16 clips of each of two labels, low tones and high ones, in one folder a label, and a manifest of them.
-fn tones(place: &Workplace) {
+pub fn tones(place: &Workplace) {
     let mut manifest = "path,label,split,group,weather\n".to_string();
     for (label, frequency) in [("low", 300.0), ("high", 2000.0)] {
         std::fs::create_dir_all(place.path("clips").join(label)).unwrap();

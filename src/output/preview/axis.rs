@@ -116,7 +116,7 @@ fn clock_step(least: f64) -> f64 {
 }
 
 /// The least of ..., 0.1, 0.2, 0.5, 1, 2, 5, 10, ... that is not below `least`; 1 where that is 0.
-fn round_step(least: f64) -> f64 {
+pub(super) fn round_step(least: f64) -> f64 {
     if least == 0.0 {
         return 1.0;
     }

@@ -3,6 +3,7 @@
 mod axis;
 mod canvas;
 mod colours;
+mod curves;
 mod spectrogram;
 mod strip;
 mod tracks;
@@ -17,6 +18,7 @@ use crate::{Error, ErrorKind, Result};
 use axis::TimeAxis;
 use canvas::{Canvas, SMALL, TITLE};
 use colours::{FAINT_INK, INK};
+pub use curves::{Curves, Line, Plot};
 pub use spectrogram::Spectrogram;
 pub use strip::Strip;
 use tracks::Tracks;
@@ -80,13 +82,17 @@ impl Preview<'_> {
     /// # Errors
     /// Those of [`AtomicFile`]: there is no such folder, it cannot be written to, the disk is full, ...
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut file = AtomicFile::create(path)?;
-        self.draw().write_to(&mut file, ImageFormat::Png).map_err(|error| match error {
-            ImageError::IoError(error) => Error::io(&error, path),
-            error => Error::new(ErrorKind::Internal, error.to_string()).with_path(path),
-        })?;
-        file.commit()
+        write_png(&self.draw(), path)
     }
+}
+
+fn write_png(image: &RgbImage, path: &Path) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    image.write_to(&mut file, ImageFormat::Png).map_err(|error| match error {
+        ImageError::IoError(error) => Error::io(&error, path),
+        error => Error::new(ErrorKind::Internal, error.to_string()).with_path(path),
+    })?;
+    file.commit()
 }
 
 impl Top<'_> {

@@ -14,6 +14,7 @@ use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::config::is_default;
 use crate::features::{FeatureConfig, FeatureKind};
 use crate::{Error, ErrorKind, Result};
 
@@ -91,14 +92,14 @@ pub struct AugmentConfig {
     /// Ranges of bands that are masked. 0 to 100.
     #[serde(skip_serializing_if = "is_one")]
     pub frequency_masks: usize,
+    /// Clips of a batch are added to each other in pairs, and so are their labels (mixup): the shares are drawn from
+    /// Beta(this, this). 0 to 10; 0 adds none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mixup: f32,
 }
 
 /// Signal-to-noise ratio of sounds from a folder, in dB.
 const USUAL_BACKGROUND: [f32; 2] = [5.0, 30.0];
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
 
 fn is_usual_background(range: &[f32; 2]) -> bool {
     *range == USUAL_BACKGROUND
@@ -131,6 +132,7 @@ impl Default for AugmentConfig {
             time_masks: 1,
             frequency_mask: 0.1,
             frequency_masks: 1,
+            mixup: 0.0,
         }
     }
 }
@@ -152,6 +154,7 @@ impl AugmentConfig {
             ("eq_db", self.eq_db, 40.0),
             ("time_mask", self.time_mask, 1.0),
             ("frequency_mask", self.frequency_mask, 1.0),
+            ("mixup", self.mixup, 10.0),
         ];
         for (name, value, highest) in ranges {
             if !(0.0..=highest).contains(&value) {

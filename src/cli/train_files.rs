@@ -1,0 +1,156 @@
+//! What training writes beside the model: checkpoints, metrics and curves.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::say;
+use crate::files::AtomicFile;
+use crate::output::preview::{Curves, Line, Plot};
+use crate::train::{EpochMetrics, Event};
+use crate::{Error, ErrorKind, Result};
+
+/// The flags of these files.
+#[derive(Debug, clap::Args)]
+pub struct FileArgs {
+    /// Go on from the checkpoint of a run that was stopped or killed, with the same data and settings
+    #[arg(long, help_heading = "Files")]
+    pub resume: bool,
+
+    /// Where the checkpoint goes while training runs [default: the model's file with .checkpoint behind it]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_checkpoint", help_heading = "Files")]
+    checkpoint: Option<PathBuf>,
+
+    /// Write no checkpoints: a run that is killed is lost
+    #[arg(long, conflicts_with = "resume", help_heading = "Files")]
+    no_checkpoint: bool,
+
+    /// Write a line of JSON after each epoch: losses, accuracies, learning rate
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    metrics: Option<PathBuf>,
+
+    /// Draw losses and accuracies over the epochs at the end, as a PNG picture
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    curves: Option<PathBuf>,
+}
+
+/// Where they go.
+#[derive(Debug)]
+pub struct Files {
+    pub checkpoint: Option<PathBuf>,
+    metrics: Option<PathBuf>,
+    curves: Option<PathBuf>,
+}
+
+impl FileArgs {
+    /// # Errors
+    /// Two files of the same name; one that cannot be written: both before hours of training.
+    pub fn places(&self, model: &Path) -> Result<Files> {
+        let usual = || {
+            let mut name = OsString::from(model);
+            name.push(".checkpoint");
+            PathBuf::from(name)
+        };
+        let checkpoint = match self.no_checkpoint {
+            true => None,
+            false => Some(self.checkpoint.clone().unwrap_or_else(usual)),
+        };
+        let files = Files { checkpoint, metrics: self.metrics.clone(), curves: self.curves.clone() };
+        let mut names = vec![model];
+        for path in [&files.checkpoint, &files.metrics, &files.curves].into_iter().flatten() {
+            if names.contains(&path.as_path()) {
+                let message = "is named for two files that training writes; name another";
+                return Err(Error::new(ErrorKind::Path, message).with_path(path));
+            }
+            names.push(path);
+            AtomicFile::create(path)?;
+        }
+        Ok(files)
+    }
+}
+
+impl Files {
+    /// Says what becomes of a checkpoint that is there and not gone on from.
+    pub fn mention_checkpoint(&self) {
+        if let Some(place) = self.checkpoint.as_ref().filter(|place| place.exists()) {
+            say(format_args!(
+                "{} is the checkpoint of a run that was stopped and will be replaced; --resume goes on from it",
+                place.display()
+            ));
+        }
+    }
+
+    /// The model is stored: nobody goes on from here.
+    pub fn remove_checkpoint(&self) {
+        if let Some(place) = &self.checkpoint {
+            // That there is none is as good.
+            let _ = std::fs::remove_file(place);
+        }
+    }
+
+    /// False where the curves could not be written, which is said.
+    pub fn draw_curves(&self, title: &str, history: &[EpochMetrics]) -> bool {
+        let Some(path) = &self.curves else { return true };
+        let saved = Curves { title, plots: &plots(history) }.save(path);
+        saved.map_err(|error| say(format_args!("error: the curves were not written: {error}"))).is_ok()
+    }
+
+    pub fn metrics(&self) -> MetricsFile {
+        MetricsFile { path: self.metrics.clone(), file: None }
+    }
+}
+
+/// Losses and accuracies, of training and validation each.
+fn plots(history: &[EpochMetrics]) -> [Plot; 2] {
+    let plot = |caption, highest, of: [fn(&EpochMetrics) -> Option<f64>; 2]| {
+        let line = |name, of| Line { name, values: history.iter().map(of).collect() };
+        Plot { caption, highest, lines: vec![line("training", of[0]), line("validation", of[1])] }
+    };
+    [
+        plot("loss (nats)", 0.0, [|e| Some(e.train_loss), |e| e.validation_loss]),
+        plot(
+            "accuracy (%)",
+            100.0,
+            [|e| Some(100.0 * e.train_accuracy), |e| e.validation_accuracy.map(|share| 100.0 * share)],
+        ),
+    ]
+}
+
+/// A line of JSON for each epoch, written as it ends. What was there before is replaced by the first.
+pub struct MetricsFile {
+    /// `None` where none is wanted, or it could not be written.
+    path: Option<PathBuf>,
+    file: Option<File>,
+}
+
+impl MetricsFile {
+    /// Writes what `event` says of epochs; once it cannot, which is said, no more.
+    pub fn on_event(&mut self, event: &Event) {
+        let epochs = match event {
+            Event::Resumed(history) => history.as_slice(),
+            Event::Epoch { metrics, .. } => std::slice::from_ref(metrics),
+            _ => return,
+        };
+        let Some(path) = self.path.clone() else { return };
+        if let Err(error) = self.append(&path, epochs) {
+            say(format_args!("warning: no metrics are written any more: {error}"));
+            self.path = None;
+        }
+    }
+
+    fn append(&mut self, path: &Path, epochs: &[EpochMetrics]) -> Result<()> {
+        let failed = |error: std::io::Error| Error::io(&error, path);
+        let mut lines = String::new();
+        for epoch in epochs {
+            lines += &serde_json::to_string(epoch)
+                .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot write metrics: {e}")))?;
+            lines.push('\n');
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(File::create(path).map_err(failed)?),
+        };
+        file.write_all(lines.as_bytes()).map_err(failed)
+    }
+}
