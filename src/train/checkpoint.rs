@@ -238,13 +238,21 @@ pub(super) struct Keeper {
     last: Instant,
     /// The latest that was not written.
     pending: Option<Checkpoint>,
+    /// Whether the one before could not be written, which is said once.
+    failed: bool,
 }
 
 impl Keeper {
     /// Writes to `place` every so many `minutes` at most; 0 writes nothing.
     pub fn new(place: Option<PathBuf>, minutes: f64) -> Self {
         let place = place.filter(|_| minutes > 0.0);
-        Self { place, every: Duration::from_secs_f64(60.0 * minutes), last: Instant::now(), pending: None }
+        Self {
+            place,
+            every: Duration::from_secs_f64(60.0 * minutes),
+            last: Instant::now(),
+            pending: None,
+            failed: false,
+        }
     }
 
     /// Whether it wants checkpoints at all.
@@ -264,7 +272,12 @@ impl Keeper {
     pub fn write(&mut self, on_event: &mut dyn FnMut(Event)) {
         let (Some(place), Some(checkpoint)) = (&self.place, self.pending.take()) else { return };
         self.last = Instant::now();
-        if let Err(error) = checkpoint.save(place) {
+        let failed_before = self.failed;
+        let saved = checkpoint.save(place);
+        self.failed = saved.is_err();
+        if let Err(error) = saved
+            && !failed_before
+        {
             on_event(Event::Warning(format!("no checkpoint was written, training goes on: {error}")));
         }
     }

@@ -107,12 +107,18 @@ fn contradictions<T: Serialize>(
 }
 
 /// Puts the model's weights in place of the fresh `weights`: all but the head, and that too where the labels are the same.
-pub(super) fn transplant(weights: &mut Weights, model: &Model, labels: &[String]) {
+/// Says which.
+pub(super) fn transplant(weights: &mut Weights, model: &Model, labels: &[String]) -> String {
     let same_labels = model.header().labels == labels;
     for (name, tensor) in model.weights() {
         if same_labels || !is_head(name) {
             weights.insert(name.clone(), tensor.clone());
         }
+    }
+    let name = &model.header().name;
+    match same_labels {
+        true => format!("starting from the model `{name}` with its head, as the labels are the same"),
+        false => format!("starting from the model `{name}` with a new head for {} labels", labels.len()),
     }
 }
 

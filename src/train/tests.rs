@@ -81,9 +81,9 @@ fn a_run_that_is_stopped_goes_on_to_the_same_bytes_on_any_number_of_threads() {
 #[test]
 fn the_last_epoch_is_kept_where_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    clips(folder.path(), &[("a", 0.0), ("b", 1.0)]);
-    // A rate that is far too high, so that some epoch before the last is the best.
-    let text = "[training]\nepochs = 8\nlearning_rate = 0.9\nschedule = \"constant\"\npatience = 2\n";
+    // Nothing tells the labels apart and the rate is far too high, so that some epoch before the last is the best.
+    clips(folder.path(), &[("a", 0.5), ("b", 0.5)]);
+    let text = "[training]\nepochs = 8\nlearning_rate = 0.3\nschedule = \"constant\"\npatience = 2\n";
     let best = run(&config(folder.path(), text), &TrainOptions::default(), 1, None).unwrap();
     assert_eq!((best.stop_reason, best.history.len()), (StopReason::EarlyStopping, best.best_epoch + 2));
     let text = format!("{text}keep = \"last\"\n");

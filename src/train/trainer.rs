@@ -14,7 +14,7 @@ use super::fine_tune::{adopt, load_base, transplant};
 use super::fingerprint::fingerprint;
 use super::learner::{Learner, Watch, stopped_too_early};
 use super::split::{Parts, split};
-use super::{Dataset, Event, Item, Outcome, StopReason, TrainConfig};
+use super::{ClassWeights, Dataset, Event, Item, Outcome, Sampling, StopReason, TrainConfig, TrainingConfig};
 use crate::decide::{Decisions, Exclusive, Onsets, Rule, Thresholds};
 use crate::error::some_of;
 use crate::evaluate::{DEFAULT_COLLAR, Failure, Measured, evaluate_files, evaluate_recordings};
@@ -99,37 +99,10 @@ pub fn train(
     };
     let maker = ClipMaker::new(config, &dataset.labels, embedding.as_ref())?;
     maker.warnings().iter().for_each(|warning| on_event(Event::Warning(warning.clone())));
-    let mut load = |indices: &mut Vec<usize>, part: &str| {
-        load_part(&dataset, indices, part, &maker, config, options.strict, on_event, stop)
-    };
-    let (training, seconds) = load(&mut parts.train, "training")?;
-    let (validation, more) = load(&mut parts.validation, "validation")?;
-    if training
-        .iter()
-        .all(|clip| matches!(&clip.material, Material::Pictures(pictures) if pictures.len() == 1))
-    {
-        let message = "every training clip is a single picture; the frames of a video go into a folder of their own, \
-                       within that of their label";
-        on_event(Event::Warning(message.into()));
-    }
-    if let Some(label) = dataset.unheard_label(parts.train.iter().copied()) {
-        let message =
-            format!("no clip of label `{label}` in the training part could be read; the warnings say why");
-        return Err(Error::new(ErrorKind::Dataset, message));
-    }
-    let counts = dataset.count_labels(parts.train.iter().copied());
-    let rare: Vec<&str> = dataset
-        .labels
-        .iter()
-        .zip(counts)
-        .filter(|(_, count)| *count == 1)
-        .map(|(label, _)| &**label)
-        .collect();
-    if !rare.is_empty() {
-        let message =
-            format!("labels with only one training clip: {}; they are hardly learned", some_of(&rare));
-        on_event(Event::Warning(message));
-    }
+    let loader = Loader { config, dataset: &dataset, maker: &maker, strict: options.strict, stop };
+    let (training, seconds) = loader.load(&mut parts.train, "training", on_event)?;
+    let (validation, more) = loader.load(&mut parts.validation, "validation", on_event)?;
+    check_training(&training, &dataset, &parts, on_event)?;
     let fingerprint = fingerprint(&dataset, &parts)?;
     fingerprint.warnings.into_iter().for_each(|warning| on_event(Event::Warning(warning)));
     on_event(Event::Loaded { clips: parts.train.len() + parts.validation.len(), seconds: seconds + more });
@@ -139,16 +112,8 @@ pub fn train(
         header.check(&checkpoint.header)?;
         on_event(Event::Resumed(checkpoint.history.clone()));
     }
-    let mut weights: Weights =
-        Network::init(&config.network, frame_shape(&input), dataset.labels.len(), config.training.seed)?
-            .into_iter()
-            .map(|(name, var)| (name, var.into_inner()))
-            .collect();
-    let mut normalization = None;
-    if let Some(base) = &base {
-        transplant(&mut weights, base, &dataset.labels);
-        normalization = base.normalization().cloned();
-    }
+    let weights = first_weights(config, base.as_ref(), &dataset.labels, on_event)?;
+    let normalization = base.as_ref().and_then(Model::normalization).cloned();
     let examples = ExampleMaker::new(config, &dataset, maker, &training, normalization)?;
     let validation = examples.unchanged(&validation)?;
     let learner = Learner::new(config, &dataset, examples, weights)?;
@@ -243,7 +208,64 @@ fn warn_of_settings(config: &TrainConfig, input: &InputConfig, on_event: &mut dy
         ),
         _ => None,
     };
-    input.warnings().into_iter().chain(skipped).for_each(|warning| on_event(Event::Warning(warning)));
+    let TrainingConfig { class_weights, sampling, .. } = &config.training;
+    let twice = (*class_weights, *sampling) == (ClassWeights::Balanced, Sampling::Balanced);
+    let twice = twice.then(|| "sampling and class_weights are both balanced, so rare labels count twice over; one of them would do".to_string());
+    input
+        .warnings()
+        .into_iter()
+        .chain(skipped)
+        .chain(twice)
+        .for_each(|warning| on_event(Event::Warning(warning)));
+}
+
+/// Warns of what can hardly be learned.
+///
+/// # Errors
+/// [`ErrorKind::Dataset`] for a label of which nothing could be read.
+fn check_training(
+    training: &[Clip],
+    dataset: &Dataset,
+    parts: &Parts,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<()> {
+    let is_one_picture =
+        |clip: &Clip| matches!(&clip.material, Material::Pictures(pictures) if pictures.len() == 1);
+    if training.iter().all(is_one_picture) {
+        let message = "every training clip is a single picture; the frames of a video go into a folder of their own, \
+                       within that of their label";
+        on_event(Event::Warning(message.into()));
+    }
+    if let Some(label) = dataset.unheard_label(parts.train.iter().copied()) {
+        let message =
+            format!("no clip of label `{label}` in the training part could be read; the warnings say why");
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
+    let counts = dataset.count_labels(parts.train.iter().copied());
+    let rare = dataset.labels.iter().zip(counts).filter(|(_, count)| *count == 1);
+    let rare: Vec<&str> = rare.map(|(label, _)| label.as_str()).collect();
+    if !rare.is_empty() {
+        let message =
+            format!("labels with only one training clip: {}; they are hardly learned", some_of(&rare));
+        on_event(Event::Warning(message));
+    }
+    Ok(())
+}
+
+/// Fresh weights, or those of the model to start from with a head that fits the labels.
+fn first_weights(
+    config: &TrainConfig,
+    base: Option<&Model>,
+    labels: &[String],
+    on_event: &mut dyn FnMut(Event),
+) -> Result<Weights> {
+    let shape = frame_shape(&config.input());
+    let fresh = Network::init(&config.network, shape, labels.len(), config.training.seed)?;
+    let mut weights = fresh.into_iter().map(|(name, var)| (name, var.into_inner())).collect();
+    if let Some(base) = base {
+        on_event(Event::Message(transplant(&mut weights, base, labels)));
+    }
+    Ok(weights)
 }
 
 fn evaluate_items(
@@ -293,67 +315,75 @@ fn usual_decisions(config: &TrainConfig, dataset: &Dataset) -> Option<Decisions>
     Some(Decisions { temperature: 1.0, rule, tuned: None })
 }
 
-/// Reads the clips of a part, and says how long they are together, in seconds. One that cannot be read is left out of
-/// `indices`, with a warning: a bad file does not cost the night; unless `strict`.
-fn load_part(
-    dataset: &Dataset,
-    indices: &mut Vec<usize>,
-    part: &str,
-    maker: &ClipMaker,
-    config: &TrainConfig,
+/// Reads the clips of parts.
+struct Loader<'a> {
+    config: &'a TrainConfig,
+    dataset: &'a Dataset,
+    maker: &'a ClipMaker<'a>,
     strict: bool,
-    on_event: &mut dyn FnMut(Event),
-    stop: &AtomicBool,
-) -> Result<(Vec<Clip>, f64)> {
-    let total = indices.len();
-    let mut clips: Vec<Clip> = Vec::with_capacity(total);
-    let mut read = Vec::with_capacity(total);
-    let (mut numbers, mut seconds, mut done) = (0, 0.0, 0);
-    for chunk in indices.chunks(FILES_AT_ONCE) {
-        let loaded: Vec<_> =
-            chunk.par_iter().map(|&index| (index, maker.load(&dataset.items[index]))).collect();
-        for (index, result) in loaded {
-            match result {
-                Ok(Loaded { material, duration, warnings }) => {
-                    numbers += material.size();
-                    seconds += duration;
-                    let path = dataset.items[index].path.display();
-                    warnings
-                        .into_iter()
-                        .for_each(|warning| on_event(Event::Warning(format!("{path}: {warning}"))));
-                    dataset.items[index].check_spans(duration)?;
-                    read.push(index);
-                    match config.task() {
-                        Task::Classify => clips.push(Clip { material, index, start: 0, id: index }),
-                        Task::Tag => maker.cut(&material, index, &mut clips),
+    stop: &'a AtomicBool,
+}
+
+impl Loader<'_> {
+    /// Reads the clips of a part, and says how long they are together, in seconds. One that cannot be read is left out of
+    /// `indices`, with a warning: a bad file does not cost the night; unless it is `strict`.
+    fn load(
+        &self,
+        indices: &mut Vec<usize>,
+        part: &str,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(Vec<Clip>, f64)> {
+        let Self { config, dataset, maker, strict, stop } = *self;
+        let total = indices.len();
+        let mut clips: Vec<Clip> = Vec::with_capacity(total);
+        let mut read = Vec::with_capacity(total);
+        let (mut numbers, mut seconds, mut done) = (0, 0.0, 0);
+        for chunk in indices.chunks(FILES_AT_ONCE) {
+            let loaded: Vec<_> =
+                chunk.par_iter().map(|&index| (index, maker.load(&dataset.items[index]))).collect();
+            for (index, result) in loaded {
+                match result {
+                    Ok(Loaded { material, duration, warnings }) => {
+                        numbers += material.size();
+                        seconds += duration;
+                        let path = dataset.items[index].path.display();
+                        warnings
+                            .into_iter()
+                            .for_each(|warning| on_event(Event::Warning(format!("{path}: {warning}"))));
+                        dataset.items[index].check_spans(duration)?;
+                        read.push(index);
+                        match config.task() {
+                            Task::Classify => clips.push(Clip { material, index, start: 0, id: index }),
+                            Task::Tag => maker.cut(&material, index, &mut clips),
+                        }
+                    }
+                    Err(error) if strict => return Err(error),
+                    Err(error) => {
+                        on_event(Event::LeftOut(Failure::new(&dataset.items[index].path, &error)));
                     }
                 }
-                Err(error) if strict => return Err(error),
-                Err(error) => {
-                    on_event(Event::LeftOut(Failure::new(&dataset.items[index].path, &error)));
-                }
             }
+            if numbers > MAX_NUMBERS_IN_MEMORY {
+                let message = format!(
+                    "the {part} clips take more than {} GB of memory together; use fewer clips, a lower sample_rate or \
+                     frame_rate, or smaller pictures",
+                    (4 * MAX_NUMBERS_IN_MEMORY) >> 30
+                );
+                return Err(Error::new(ErrorKind::Limit, message));
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Err(stopped_too_early());
+            }
+            done += chunk.len();
+            on_event(Event::Loading { done, total });
         }
-        if numbers > MAX_NUMBERS_IN_MEMORY {
-            let message = format!(
-                "the {part} clips take more than {} GB of memory together; use fewer clips, a lower sample_rate or \
-                 frame_rate, or smaller pictures",
-                (4 * MAX_NUMBERS_IN_MEMORY) >> 30
-            );
-            return Err(Error::new(ErrorKind::Limit, message));
+        if clips.is_empty() && total > 0 {
+            let message = format!("none of the {total} {part} clips could be read; the warnings say why");
+            return Err(Error::new(ErrorKind::Dataset, message));
         }
-        if stop.load(Ordering::Relaxed) {
-            return Err(stopped_too_early());
-        }
-        done += chunk.len();
-        on_event(Event::Loading { done, total });
+        *indices = read;
+        Ok((clips, seconds))
     }
-    if clips.is_empty() && total > 0 {
-        let message = format!("none of the {total} {part} clips could be read; the warnings say why");
-        return Err(Error::new(ErrorKind::Dataset, message));
-    }
-    *indices = read;
-    Ok((clips, seconds))
 }
 
 /// Where the data lies on this machine is nobody's business, and the same training gives the same model anywhere.

@@ -190,6 +190,7 @@ fn a_trained_body_learns_new_labels_and_what_is_frozen_stays() {
     // With the same labels the head is kept: one step at no rate to speak of changes nothing that can be heard.
     let args = ["train", "clips", "--from", "base.safetensors", "-o", "same.safetensors"];
     let run = place.run(&[&args[..], &["--epochs", "1", "--learning-rate", "1e-9"]].concat());
+    assert!(run.stderr().contains("with its head, as the labels are the same"), "{}", run.stderr());
     assert_eq!(run.json()["validation"]["accuracy"], base.json()["validation"]["accuracy"]);
 
     tune("no.safetensors", &["--hidden-size", "99"]).assert_fatal(&["--hidden-size", "--from"]);
@@ -209,7 +210,7 @@ fn a_built_in_model_can_be_started_from() {
     let args = ["train", "clips", "--from", "digits", "--freeze", "body", "--epochs", "1"];
     let run = place.run(&[&args[..], &["-o", "m.safetensors"]].concat());
     assert_eq!(run.code(), 0, "{}", run.stderr());
-    let info = place.run(&["info", "m.safetensors"]);
+    let info = place.run(&["info", "--format", "json", "m.safetensors"]);
     assert!(info.stdout().contains("from = \\\"digits\\\""), "{}", info.stdout());
 }
 
@@ -257,11 +258,12 @@ fn a_loss_that_is_no_number_stops_training_and_what_was_learned_before_is_kept()
     place.write(
         "x.toml",
         "[data]\nvalidation_fraction = 0\n[vectors]\nnormalize = \"none\"\n[network]\nhidden_size = 4\n\
+         cell = \"rnn_relu\"\n\
          [training]\nepochs = 5\nbatch_size = 2\nsampling = \"balanced\"\n",
     );
     // Some seeds draw the clip that cannot be learned from in the first epoch, some later.
     let mut reasons = Vec::new();
-    for seed in 0..12 {
+    for seed in 0..4 {
         let seed = seed.to_string();
         let run = train(&place, "x.toml", "m.safetensors", &["--seed", &seed]);
         let stderr = run.stderr();
@@ -276,7 +278,7 @@ fn a_loss_that_is_no_number_stops_training_and_what_was_learned_before_is_kept()
                 let epochs = run.json()["training"]["epochs"].as_u64().unwrap();
                 assert!((1..5).contains(&epochs));
                 schema::assert_valid(&place, "train", &run.json());
-                assert_eq!(place.run(&["info", "m.safetensors"]).code(), 0);
+                assert_eq!(place.run(&["info", "--format", "json", "m.safetensors"]).code(), 0);
             }
             code => assert_eq!((code, run.stdout()), (2, "")),
         }
@@ -311,7 +313,17 @@ fn an_empty_folder_is_no_label_and_a_label_of_the_test_part_alone_is_an_error() 
 
     let manifest = std::fs::read_to_string(place.path("clips.csv")).unwrap();
     place.write("clips.csv", manifest + "tone.wav,other,test,9,rain\n");
-    let args = ["train", "--manifest", "clips.csv", "--config", "x.toml", "-o", "n.safetensors"];
+    let args = [
+        "train",
+        "--manifest",
+        "clips.csv",
+        "--group-column",
+        "",
+        "--config",
+        "x.toml",
+        "-o",
+        "n.safetensors",
+    ];
     let run = place.run(&args);
     assert_eq!((run.code(), run.stdout()), (2, ""));
     assert!(run.stderr().contains("\"other\""), "{}", run.stderr());
