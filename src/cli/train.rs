@@ -58,17 +58,6 @@ pub struct Args {
     #[arg(long)]
     print_config: bool,
 
-    /// Model to start from, a file or a built-in's name: its features and network stay, its head makes place for the new labels
-    #[arg(long, value_name = "MODEL", help_heading = "Fine-tuning")]
-    from: Option<String>,
-
-    /// What of that model stays as it is: none, front_end (the convolutions), or body (all but the head)
-    #[arg(long, value_name = "PART", value_parser = by_name::<Freeze>, help_heading = "Fine-tuning")]
-    freeze: Option<Freeze>,
-
-    #[command(flatten)]
-    files: FileArgs,
-
     /// Stop at a clip that cannot be read, instead of leaving it out
     #[arg(long, help_heading = "Data")]
     strict: bool,
@@ -151,6 +140,17 @@ pub struct Args {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
         help_heading = "Training")]
     augment: Option<bool>,
+
+    /// Model to start from, a file or a built-in's name: its features and network stay, its head makes place for the new labels
+    #[arg(long, value_name = "MODEL", help_heading = "Fine-tuning")]
+    from: Option<String>,
+
+    /// What of that model stays as it is: none, front_end (the convolutions), or body (all but the head)
+    #[arg(long, value_name = "PART", value_parser = by_name::<Freeze>, help_heading = "Fine-tuning")]
+    freeze: Option<Freeze>,
+
+    #[command(flatten)]
+    files: FileArgs,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {

@@ -236,7 +236,8 @@ pub struct TrainingConfig {
     /// What of that model stays as it is; left out, none.
     #[serde(skip_serializing_if = "is_default")]
     pub freeze: Freeze,
-    /// Least time from one checkpoint to the next, in minutes: what a crash costs at most. 0 to 10000; 0 writes none.
+    /// Least time from one checkpoint to the next, in minutes: what a crash costs at most. 0 to 10000; 0 writes none; left
+    /// out, 1.
     #[serde(skip_serializing_if = "is_usual_interval")]
     pub checkpoint_minutes: f64,
 }

@@ -167,3 +167,19 @@ fn labels_that_cannot_be_learned_from_are_errors_with_file_and_line() {
     let run = train(&place, "m.safetensors", &[]);
     assert!(run.stderr().contains("choose with --label-column"), "{}", run.stderr());
 }
+
+#[test]
+fn frames_are_mixed_weighed_and_drawn_as_clips_are() {
+    let place = Workplace::new();
+    beeps(&place, 16);
+    let balanced = "class_weights = \"balanced\"\nsampling = \"balanced\"\nfocal_gamma = 1.0\n";
+    place.write("mixed.toml", format!("{SMALL}{balanced}[augment]\nenabled = true\nmixup = 0.4\n"));
+    for more in [&[][..], &["--exclusive"]] {
+        let args =
+            ["train", "--config", "mixed.toml", "--manifest", "manifest.csv", "--labels", "labels.csv"];
+        let run = place.run(&[&args, &["-o", "mixed.safetensors"], more].concat());
+        assert_eq!(run.code(), 0, "{}", run.stderr());
+        assert!(run.stderr().contains("rare labels count twice over"), "{}", run.stderr());
+        assert!(run.json()["test"]["frames"]["f1"].as_f64().unwrap() > 0.85, "{}", run.json()["test"]);
+    }
+}
