@@ -7,7 +7,7 @@ use super::say;
 use crate::error::some_of;
 use crate::evaluate::Reference;
 use crate::labels::LabelFormat;
-use crate::media::MediaOptions;
+use crate::media::{MediaOptions, kind_of};
 use crate::model::ModelHeader;
 use crate::signal::InputKind;
 use crate::train::split::split;
@@ -116,9 +116,19 @@ impl DataArgs {
         }
     }
 
-    /// What `--stream` asks for.
-    pub fn stream(&self) -> Option<InputKind> {
-        self.stream
+    /// What labelled recordings are: what `--stream` says, or the first of them.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::load_timed`].
+    pub fn kind_of_recordings(&self) -> Result<InputKind> {
+        if let Some(stream) = self.stream {
+            return Ok(stream);
+        }
+        let mut config = TrainConfig::default();
+        self.apply(&mut config.data);
+        self.apply_labels(&mut config.labels);
+        let data = Dataset::load_timed(&config.data, &config.labels)?;
+        Ok(data.items.first().map_or(InputKind::Audio, |item| kind_of(&item.path)))
     }
 
     /// What a model takes from the files.
@@ -257,13 +267,32 @@ impl DataArgs {
     }
 }
 
+impl TimedData {
+    /// Whether another model knows the labels, too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Dataset`] where it does not know one.
+    pub fn check_known(&self, header: &ModelHeader) -> Result<()> {
+        let events = self.references.iter().flat_map(|reference| &reference.events);
+        let mut labels: Vec<&str> = events.map(|event| event.label.as_str()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        check_names(&labels, &header.labels)
+    }
+}
+
 /// A label that the model cannot say would count as missed without a word.
 fn check_known(data: &Dataset, items: &[&Item], known: &[String]) -> Result<()> {
     let mut labels: Vec<usize> = items.iter().flat_map(|item| item.labels()).collect();
     labels.sort_unstable();
     labels.dedup();
-    let names = labels.iter().map(|&label| data.labels[label].as_str());
-    let strangers: Vec<&str> = names.filter(|name| !known.iter().any(|known| known == name)).collect();
+    let names: Vec<&str> = labels.iter().map(|&label| data.labels[label].as_str()).collect();
+    check_names(&names, known)
+}
+
+fn check_names(names: &[&str], known: &[String]) -> Result<()> {
+    let is_known = |name: &&&str| known.iter().any(|known| known == **name);
+    let strangers: Vec<&str> = names.iter().filter(|name| !is_known(name)).copied().collect();
     if strangers.is_empty() {
         return Ok(());
     }

@@ -11,7 +11,10 @@ use super::data::{Choice, DataArgs};
 use super::{Jobs, exit_code, model_choice, print, say, say_lines};
 use crate::error::some_of;
 use crate::evaluate::events::{EventsReport, Psds, compare};
-use crate::evaluate::{DEFAULT_COLLAR, Evaluation, Measured, Report, evaluate_files, evaluate_recordings};
+use crate::evaluate::{
+    Against, DEFAULT_COLLAR, Measured, PairedBootstrap, PairedComparison, Report, Scored,
+    evaluate_recordings, score_files,
+};
 use crate::labels::{read_dcase, read_durations};
 use crate::media::{MediaOptions, kind_of};
 use crate::model::{Model, Task};
@@ -26,6 +29,7 @@ Examples:
   percept evaluate -m birds.safetensors --manifest clips.csv --split validation
   percept evaluate -m birds.safetensors --manifest clips.csv --split all --where site=lake --format text
   percept evaluate -m song.safetensors --manifest night.csv --labels segments.csv --collar 0.05
+  percept evaluate -m new.safetensors --against old.safetensors --manifest clips.csv    is it better, or is that luck?
   percept evaluate --reference true.tsv --estimated found.tsv
 
 A file that cannot be read is listed and counts nowhere; the exit code is then 1.";
@@ -40,9 +44,13 @@ pub struct Args {
     #[command(flatten)]
     lists: ListArgs,
 
-    /// Model file, or the name of a built-in model [default: the built-in one for what the first file is; with --labels for sound, unless --stream says otherwise]
+    /// Model file, or the name of a built-in model [default: the built-in one for what the first file is]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<OsString>,
+
+    /// Another model, or the name of a built-in one: both are evaluated on the same recordings, and compared one by one
+    #[arg(long, value_name = "MODEL")]
+    against: Option<OsString>,
 
     /// Part of the data [default: test, where the data has a split; otherwise all]
     #[arg(long, value_name = "PART", value_enum)]
@@ -61,7 +69,7 @@ pub struct Args {
 #[command(next_help_heading = "Lists of events")]
 struct ListArgs {
     /// What is true: filename, onset, offset and event_label, separated by tabs
-    #[arg(long, value_name = "TSV", requires = "estimated", conflicts_with_all = ["directory", "manifest", "model", "split"])]
+    #[arg(long, value_name = "TSV", requires = "estimated", conflicts_with_all = ["directory", "manifest", "model", "split", "against"])]
     reference: Option<PathBuf>,
 
     /// What was found, in the same form
@@ -92,14 +100,27 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let task = if args.data.has_labels() { Task::Tag } else { Task::Classify };
     let load = |kind: InputKind| model_choice::load(args.model.as_deref(), task, kind);
     // The built-in model comes last: it is named only where there is something for it to do.
-    let named = match args.model.is_some() || task == Task::Tag {
-        true => Some(load(args.data.stream().unwrap_or(InputKind::Audio))?),
-        false => None,
+    let named = match (&args.model, task) {
+        (Some(_), _) => Some(load(InputKind::Audio)?),
+        (None, Task::Tag) => Some(load(args.data.kind_of_recordings()?)?),
+        (None, Task::Classify) => None,
     };
-    let named = match named {
-        Some(model) if model.header().task == Task::Tag => return evaluate_tagger(&args, model),
-        other => other,
-    };
+    match named {
+        Some(model) if model.header().task == Task::Tag => evaluate_tagger(&args, model),
+        Some(model) if task == Task::Tag => {
+            let message = format!(
+                "`{}` gives one label for a whole recording, and --labels are for models that tag: leave them out, or name \
+                 such a model (-m)",
+                model.header().name
+            );
+            Err(Error::new(ErrorKind::Config, message))
+        }
+        named => evaluate_classifier(&args, named),
+    }
+}
+
+/// Of a model that gives a label for a whole recording; `named` is `None` where the built-in one for the data is meant.
+fn evaluate_classifier(args: &Args, named: Option<Model>) -> Result<ExitCode> {
     let mut config = DataConfig::default();
     args.data.apply(&mut config);
     if let Some(model) = &named {
@@ -108,56 +129,86 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let data = Dataset::load(&config)?;
     data.messages.iter().for_each(say);
     let choice = args.split.unwrap_or_else(|| usual_choice(&data));
-    let kind = || config.stream.or_else(|| Some(kind_of(&data.items.first()?.path)));
-    let model = named.map_or_else(|| load(kind().unwrap_or(InputKind::Audio)), Ok)?;
+    let kind = config.stream.or_else(|| Some(kind_of(&data.items.first()?.path))).unwrap_or(InputKind::Audio);
+    let model = named.map_or_else(|| model_choice::load(None, Task::Classify, kind), Ok)?;
     let classifier = Classifier::new(model)?;
+    let other = match &args.against {
+        None => None,
+        Some(name) => Some(Classifier::new(model_choice::load(Some(name), Task::Classify, kind)?)?),
+    };
     let clips = choose(&data, choice, &classifier.model().header().labels)?;
     say(format_args!("evaluating {} of {} clips: {}", clips.len(), data.items.len(), choice.name()));
 
-    let evaluation = evaluate(&classifier, &clips, &config.media(), args.jobs.threads(clips.len()))?;
-    let failed = evaluation.failures.len();
-    let table = evaluation.table();
-    match args.format {
-        Format::Text => print(&table)?,
-        Format::Json => {
-            say_lines(&table);
-            let source = config.directory.or(config.manifest).unwrap_or_default().display().to_string();
-            let report = Report::new(classifier.model(), source, choice.name(), Measured::Clips(evaluation));
-            print_json(&report)?;
+    let threads = args.jobs.threads(clips.len());
+    let scored = score(&classifier, &clips, &config.media(), threads)?;
+    let evaluation = scored.evaluation()?;
+    let against = match &other {
+        None => None,
+        Some(other) => {
+            let clips = choose(&data, choice, &other.model().header().labels)?;
+            say(format_args!("evaluating `{}` on the same clips", other.model().header().name));
+            let others = score(other, &clips, &config.media(), threads)?;
+            let test = PairedComparison::Clips(scored.against(&others));
+            Some(Against::new(other.model(), Measured::Clips(others.evaluation()?), test))
         }
-    }
-    Ok(exit_code(failed))
+    };
+    let source = config.directory.or(config.manifest).unwrap_or_default().display().to_string();
+    let report = Report::new(classifier.model(), source, choice.name(), Measured::Clips(evaluation));
+    show(&Report { against, ..report }, args.format)
 }
 
 /// Of a model that says what happens when.
 fn evaluate_tagger(args: &Args, model: Model) -> Result<ExitCode> {
     let collar = check_collar(args.lists.collar)?;
     let data = args.data.recordings(model.header(), args.split, Part::Test)?;
+    let kind = model.header().input.kind();
     let tagger = Tagger::new(model)?;
+    let other = match &args.against {
+        None => None,
+        Some(name) => Some(Tagger::new(model_choice::load(Some(name), Task::Tag, kind)?)?),
+    };
+    if let Some(other) = &other {
+        data.check_known(other.model().header())?;
+    }
     say(format_args!("evaluating {} recordings: {}", data.references.len(), data.choice.name()));
-    let bar = progress_bar(data.references.len());
     let pool = threads(args.jobs.threads(data.references.len()))?;
     let options = data.media.clone();
-    let evaluation =
-        pool.install(|| evaluate_recordings(&tagger, &data.references, &options, collar, &|_| bar.inc(1)));
-    bar.finish_and_clear();
-    let evaluation = evaluation?;
-    let failed = evaluation.failures.len();
-    let table = evaluation.table();
-    match args.format {
+    let evaluate = |tagger: &Tagger| {
+        let bar = progress_bar(data.references.len());
+        let evaluation =
+            pool.install(|| evaluate_recordings(tagger, &data.references, &options, collar, &|_| bar.inc(1)));
+        bar.finish_and_clear();
+        evaluation
+    };
+    let evaluation = evaluate(&tagger)?;
+    let against = match &other {
+        None => None,
+        Some(other) => {
+            say(format_args!("evaluating `{}` on the same recordings", other.model().header().name));
+            let others = evaluate(other)?;
+            let test = PairedComparison::Frames(PairedBootstrap::of(&evaluation, &others));
+            Some(Against::new(other.model(), Measured::Frames(Box::new(others)), test))
+        }
+    };
+    let name = data.choice.name();
+    let report = Report::new(tagger.model(), data.source, name, Measured::Frames(Box::new(evaluation)));
+    show(&Report { against, ..report }, args.format)
+}
+
+/// The table, and the JSON where it is asked for.
+fn show(report: &Report, format: Format) -> Result<ExitCode> {
+    let mut table = report.evaluation.table();
+    if let Some(against) = &report.against {
+        table += &format!("\n{}", against.sentence(&report.model.name));
+    }
+    match format {
         Format::Text => print(&table)?,
         Format::Json => {
             say_lines(&table);
-            let name = data.choice.name();
-            print_json(&Report::new(
-                tagger.model(),
-                data.source,
-                name,
-                Measured::Frames(Box::new(evaluation)),
-            ))?;
+            print_json(report)?;
         }
     }
-    Ok(exit_code(failed))
+    Ok(exit_code(report.evaluation.failures().len()))
 }
 
 fn check_collar(collar: Option<f64>) -> Result<f64> {
@@ -241,17 +292,17 @@ fn choose<'a>(data: &'a Dataset, choice: Choice, labels: &[String]) -> Result<Ve
         .collect())
 }
 
-fn evaluate(
+fn score(
     classifier: &Classifier,
     clips: &[(&Path, usize)],
     options: &MediaOptions,
     threads: usize,
-) -> Result<Evaluation> {
+) -> Result<Scored> {
     let bar = progress_bar(clips.len());
     let pool = self::threads(threads)?;
-    let result = pool.install(|| evaluate_files(classifier, clips, options, &|_| bar.inc(1)));
+    let scored = pool.install(|| score_files(classifier, clips, options, &|_| bar.inc(1)));
     bar.finish_and_clear();
-    result
+    Ok(scored)
 }
 
 /// Draws nothing where stderr is no terminal.

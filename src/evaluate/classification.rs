@@ -106,7 +106,7 @@ impl Evaluation {
             clips,
             correct,
             accuracy: correct as f64 / clips as f64,
-            accuracy_interval_95: wilson(correct, clips),
+            accuracy_interval_95: wilson(correct as f64, clips),
             macro_f1: f1s.iter().sum::<f64>() / f1s.len() as f64,
             log_loss: scores.map(|scores| log_loss(truth, scores)),
             majority_accuracy: commonest as f64 / clips as f64,
@@ -131,11 +131,12 @@ fn class_metrics(label: &str, k: usize, confusion: &[Vec<usize>]) -> ClassMetric
     }
 }
 
-/// The 95% score interval of `k` successes in `n` trials (Wilson 1927).
-fn wilson(k: usize, n: usize) -> [f64; 2] {
+/// The 95% score interval of `k` successes in `n` trials (Wilson 1927), [low, high]. A mean number of successes need not be
+/// whole.
+pub fn wilson(k: f64, n: usize) -> [f64; 2] {
     /// The normal distribution's 0.975 quantile.
     const Z: f64 = 1.959_963_984_540_054;
-    let (k, n) = (k as f64, n as f64);
+    let n = n as f64;
     let p = k / n;
     let centre = p + Z * Z / (2.0 * n);
     let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
@@ -193,7 +194,7 @@ mod tests {
             (3, 4, 0.30064184258240184, 0.9544127391902995),
             (1, 1, 0.20654931437723745, 1.0),
         ] {
-            let [l, h]: [f64; 2] = wilson(k, n);
+            let [l, h]: [f64; 2] = wilson(f64::from(k), n);
             assert!(close(l, low) && close(h, high), "{k} of {n}: {l} {h}");
         }
     }

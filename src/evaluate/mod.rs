@@ -1,5 +1,7 @@
 //! How good a model is.
 
+mod against;
+mod bootstrap;
 mod classification;
 pub mod events;
 mod files;
@@ -12,11 +14,14 @@ mod tune;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use classification::{ClassMetrics, Evaluation, Failure};
-pub use files::evaluate_files;
+pub use against::{Against, McNemar, PairedBootstrap, PairedComparison};
+pub use bootstrap::{Counted, Difference, interval_95};
+pub use classification::{ClassMetrics, Evaluation, Failure, wilson};
+pub use files::{Scored, evaluate_files, score_files};
 pub use report::{EvaluatedModel, Report};
 pub use segmentation::{Segmentation, segmentation};
 pub use tagging::{DEFAULT_COLLAR, FrameScores, LabelFrames, Reference, TagEvaluation, evaluate_recordings};
+pub(crate) use tagging::{frame_events, held};
 pub use tune::{Goal, TuneReport, tune};
 
 /// How good a model is, whatever it answers.
@@ -35,6 +40,27 @@ impl Measured {
         match self {
             Self::Clips(evaluation) => vec![("accuracy".to_string(), evaluation.accuracy)],
             Self::Frames(evaluation) => evaluation.metrics(),
+        }
+    }
+
+    /// The figure that counts most, with its 95% interval where there is one: `88.1 % [84.0, 91.2]`.
+    pub fn headline(&self) -> String {
+        let within = |interval: Option<[f64; 2]>| {
+            interval
+                .map_or(String::new(), |[low, high]| format!(" [{:.1}, {:.1}]", 100.0 * low, 100.0 * high))
+        };
+        match self {
+            Self::Clips(e) => format!("{:.1} %{}", 100.0 * e.accuracy, within(Some(e.accuracy_interval_95))),
+            Self::Frames(e) => {
+                let FrameScores { accuracy, accuracy_interval_95, f1, f1_interval_95, .. } = &e.frames;
+                format!(
+                    "{:.1} %{} (F1 {:.1} %{})",
+                    100.0 * accuracy.unwrap_or(0.0),
+                    within(*accuracy_interval_95),
+                    100.0 * f1.unwrap_or(0.0),
+                    within(*f1_interval_95)
+                )
+            }
         }
     }
 

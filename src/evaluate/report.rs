@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Measured;
+use super::{Against, Measured};
 use crate::TOOL;
 use crate::model::Model;
 
@@ -22,6 +22,8 @@ pub struct Report {
     /// The part that was evaluated: `train`, `validation`, `test` or `all`.
     pub part: String,
     pub evaluation: Measured,
+    /// Another model on the same recordings (`--against`); null without one.
+    pub against: Option<Against>,
 }
 
 /// Which model.
@@ -35,18 +37,21 @@ pub struct EvaluatedModel {
 
 impl Report {
     pub fn new(model: &Model, data: String, part: &str, evaluation: Measured) -> Self {
-        let header = model.header();
         Self {
             schema_version: crate::SCHEMA_VERSION,
             tool: TOOL.to_string(),
-            model: EvaluatedModel {
-                name: header.name.clone(),
-                sha256: model.sha256().to_string(),
-                labels: header.labels.clone(),
-            },
+            model: EvaluatedModel::of(model),
             data,
             part: part.to_string(),
             evaluation,
+            against: None,
         }
+    }
+}
+
+impl EvaluatedModel {
+    pub(super) fn of(model: &Model) -> Self {
+        let header = model.header();
+        Self { name: header.name.clone(), sha256: model.sha256().to_string(), labels: header.labels.clone() }
     }
 }

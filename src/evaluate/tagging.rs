@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::events::{Comparison, Psds, compare};
+use super::bootstrap::{Counted, interval_95};
+use super::events::{Collar, Comparison, Psds, SHARE_OF_LENGTH, compare, event_based};
 use super::{Failure, Segmentation, segmentation};
 use crate::decide::calibration::Reliability;
 use crate::decide::{FrameEvent, Rule, Thresholds};
@@ -38,10 +39,15 @@ pub struct TagEvaluation {
     /// Labels of frames as stretches; only where labels exclude each other.
     pub segmentation: Option<Segmentation>,
     pub events: Comparison,
+    /// 95% interval of the F1 of events, by drawing recordings; null for fewer than two.
+    pub event_f1_interval_95: Option<[f64; 2]>,
     /// Scores of frames beside how often they are right.
     pub reliability: Reliability,
     /// Files that could not be read; they count nowhere else.
     pub failures: Vec<Failure>,
+    /// What was counted in each recording; not in the JSON.
+    #[serde(skip)]
+    pub counted: Vec<(PathBuf, Counted)>,
 }
 
 /// Frames and labels, each decision counted for itself.
@@ -50,10 +56,15 @@ pub struct FrameScores {
     pub frames: usize,
     /// Frames in which every label is as it should be.
     pub accuracy: Option<f64>,
+    /// 95% interval of it, [low, high], by drawing recordings (bootstrap), since the frames of one are alike; null for fewer
+    /// than two.
+    pub accuracy_interval_95: Option<[f64; 2]>,
     /// Of all labels' decisions together (micro average); the background's are no decisions.
     pub precision: Option<f64>,
     pub recall: Option<f64>,
     pub f1: Option<f64>,
+    /// 95% interval of `f1`, as that of `accuracy`.
+    pub f1_interval_95: Option<[f64; 2]>,
     /// Mean F1 over the labels that occur, in truth or result.
     pub macro_f1: Option<f64>,
     pub labels: Vec<LabelFrames>,
@@ -134,6 +145,7 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
     let (mut truth_lists, mut found_lists) = (EventLists::new(), EventLists::new());
     let mut counts = vec![Counts::default(); labels.len()];
     let (mut frames, mut right) = (0, 0);
+    let mut counted = Vec::with_capacity(pairs.len());
     let mut stretches = Vec::new();
     let mut reliability = Vec::new();
     for (reference, found) in pairs {
@@ -143,6 +155,8 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
             held(&events, found.num_frames, labels.len(), background)
         };
         let (truth, said) = (holds(&reference.events), holds(&found.events));
+        let one = count(&truth, &said, labels.len(), background, reference, found, collar);
+        counted.push((reference.path.clone(), one));
         for (truth, said) in truth.chunks_exact(labels.len()).zip(said.chunks_exact(labels.len())) {
             frames += 1;
             right += usize::from(truth == said);
@@ -168,15 +182,57 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
         found_lists.insert(name, found.events.clone());
     }
     let each = stretches.iter().map(|(truth, said)| (truth.as_slice(), said.as_slice()));
+    let each_counted: Vec<Counted> = counted.iter().map(|(_, counted)| *counted).collect();
+    let interval = |figure| interval_95(&each_counted, figure);
     TagEvaluation {
         recordings: pairs.len(),
         seconds: pairs.iter().map(|(_, found)| found.seconds).sum(),
-        frames: FrameScores::new(frames, right, &counts, labels, background),
+        frames: FrameScores {
+            accuracy_interval_95: interval(Counted::accuracy),
+            f1_interval_95: interval(Counted::frame_f1),
+            ..FrameScores::new(frames, right, &counts, labels, background)
+        },
         segmentation: exclusive.map(|background| segmentation(each, background)),
         events: Comparison { psds: psds_of(tagger, pairs), ..compare(&truth_lists, &found_lists, collar) },
+        event_f1_interval_95: interval(Counted::event_f1),
         reliability: Reliability::new(reliability),
         failures: vec![],
+        counted,
     }
+}
+
+/// One recording, for what is drawn from many.
+fn count(
+    truth: &[bool],
+    said: &[bool],
+    num_labels: usize,
+    background: Option<usize>,
+    reference: &Reference,
+    found: &Found,
+    collar: f64,
+) -> Counted {
+    let list = |events: &[Event]| EventLists::from([(String::new(), events.to_vec())]);
+    let collar = Collar { seconds: collar, share_of_length: Some(SHARE_OF_LENGTH) };
+    let events = event_based(&list(&reference.events), &list(&found.events), collar).overall;
+    let mut counted = Counted {
+        events_right: events.true_positives as usize,
+        events_found: events.estimated as usize,
+        events_true: events.reference as usize,
+        ..Counted::default()
+    };
+    for (truth, said) in truth.chunks_exact(num_labels).zip(said.chunks_exact(num_labels)) {
+        counted.frames += 1;
+        counted.frames_right += usize::from(truth == said);
+        for (k, (&truth, &said)) in truth.iter().zip(said).enumerate() {
+            if Some(k) == background {
+                continue;
+            }
+            counted.labels_right += usize::from(truth && said);
+            counted.labels_found += usize::from(said);
+            counted.labels_true += usize::from(truth);
+        }
+    }
+    counted
 }
 
 /// With one threshold for all labels, in the place of their own.
@@ -207,7 +263,7 @@ pub(super) fn names(events: &[Event]) -> Vec<&str> {
 }
 
 /// Events by frames: those whose middle they cover, and at least the one in which they begin.
-pub(super) fn frame_events(events: &[Event], labels: &[String], clock: FrameClock) -> Vec<FrameEvent> {
+pub(crate) fn frame_events(events: &[Event], labels: &[String], clock: FrameClock) -> Vec<FrameEvent> {
     let middle = |seconds: f64| (clock.position(seconds) - 0.5).ceil().max(0.0) as usize;
     let by_frames = |event: &Event| {
         let label = labels.iter().position(|label| *label == event.label)?;
@@ -223,7 +279,7 @@ pub(super) fn frame_events(events: &[Event], labels: &[String], clock: FrameCloc
 }
 
 /// `[T, K]`: which labels hold in each frame.
-pub(super) fn held(
+pub(crate) fn held(
     events: &[FrameEvent],
     frames: usize,
     num_labels: usize,
@@ -295,9 +351,11 @@ impl FrameScores {
         Self {
             frames,
             accuracy: (frames > 0).then(|| right as f64 / frames as f64),
+            accuracy_interval_95: None,
             precision: all.precision(),
             recall: all.recall(),
             f1: all.f1(),
+            f1_interval_95: None,
             macro_f1: (!f1s.is_empty()).then(|| f1s.iter().sum::<f64>() / f1s.len() as f64),
             labels: labels.iter().zip(counts).map(label).collect(),
         }
@@ -320,13 +378,24 @@ impl TagEvaluation {
     /// For people.
     pub fn table(&self) -> String {
         let percent = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.1} %", 100.0 * v));
+        let within = |interval: Option<[f64; 2]>| {
+            interval
+                .map_or(String::new(), |[low, high]| format!(" [{:.1}, {:.1}]", 100.0 * low, 100.0 * high))
+        };
         let mut text = format!(
-            "{} recordings, {:.1} s\nframes: {} right, F1 {}, macro F1 {}\n\n",
+            "{} recordings, {:.1} s; [95% intervals] by drawing recordings\nframes: {}{} right, F1 {}{}, macro F1 {}\n",
             self.recordings,
             self.seconds,
             percent(self.frames.accuracy),
+            within(self.frames.accuracy_interval_95),
             percent(self.frames.f1),
+            within(self.frames.f1_interval_95),
             percent(self.frames.macro_f1)
+        );
+        text += &format!(
+            "events: F1 {}{}\n\n",
+            percent(self.events.event_based.overall.f_measure),
+            within(self.event_f1_interval_95)
         );
         let width =
             self.frames.labels.iter().map(|l| l.label.chars().count()).max().unwrap_or(0).clamp(5, 24);

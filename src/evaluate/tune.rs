@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::events::{Collar, EventScores, event_based, segment_based};
+use super::events::{Collar, EventScores, SHARE_OF_LENGTH, event_based, segment_based};
 use super::segmentation::edit_distance;
 use super::tagging::{frame_events, held, names};
 use super::{Failure, Reference};
@@ -21,8 +21,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// Rounds over all settings, each with the others as they are.
 const ROUNDS: usize = 2;
-/// An offset may also be off by this share of an event's length.
-const SHARE_OF_LENGTH: f64 = 0.2;
 /// What a threshold may cost of a label's F1 on these recordings to be nearer to the middle.
 const NEARLY_AS_GOOD: f64 = 0.01;
 /// Lengths in frames that are tried for a gap, an event, a median.

@@ -9,7 +9,7 @@ mod segment_based;
 
 pub use event_based::{Collar, event_based};
 pub use psds::{PsdsParameters, psds};
-pub use report::{Comparison, EventsReport, Psds, compare};
+pub use report::{Comparison, EventsReport, Psds, SHARE_OF_LENGTH, compare};
 pub use scores::{Averages, EventScores, Scores};
 pub use segment_based::segment_based;
 

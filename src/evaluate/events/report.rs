@@ -11,6 +11,9 @@ use crate::event::Event;
 use crate::labels::EventLists;
 use crate::{Result, TOOL};
 
+/// An offset may also be off by this share of an event's length.
+pub const SHARE_OF_LENGTH: f64 = 0.2;
+
 /// What `percept evaluate --reference --estimated` prints as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventsReport {
@@ -83,7 +86,6 @@ impl Psds {
 
 /// Compares two event lists: segments of 1 s, onsets within `collar` seconds, offsets within that or 20% of the length.
 pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> Comparison {
-    const SHARE_OF_LENGTH: f64 = 0.2;
     const TIME_RESOLUTION: f64 = 1.0;
     let by = |share_of_length| event_based(reference, estimated, Collar { seconds: collar, share_of_length });
     let sequences = sequence_scores(reference, estimated);
