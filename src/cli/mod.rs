@@ -17,6 +17,7 @@ mod tag;
 mod train;
 mod train_files;
 mod train_progress;
+mod train_runs;
 mod tune;
 
 use std::fmt::Display;

@@ -26,6 +26,8 @@ enum Described {
     Probe,
     /// What `percept train` prints
     Train,
+    /// What `percept train --folds` and `--seeds` print
+    TrainRuns,
     /// What `percept evaluate` prints
     Evaluate,
     /// What `percept evaluate --reference --estimated` prints
@@ -41,6 +43,7 @@ impl Described {
             Self::Tag => ("percept tag", schema_for!(Document<TagRecord>)),
             Self::Probe => ("percept probe", schema_for!(Document<ProbeRecord>)),
             Self::Train => ("percept train", schema_for!(train::Report)),
+            Self::TrainRuns => ("percept train --folds, --seeds", schema_for!(train::RunsReport)),
             Self::Evaluate => ("percept evaluate", schema_for!(evaluate::Report)),
             Self::EvaluateEvents => {
                 ("percept evaluate --reference --estimated", schema_for!(evaluate::events::EventsReport))

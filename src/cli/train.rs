@@ -10,13 +10,15 @@ use serde::de::DeserializeOwned;
 use super::data::DataArgs;
 use super::train_files::FileArgs;
 use super::train_progress::{Progress, duration};
-use super::{exit_code, print, say, say_lines};
+use super::{exit_code, print, say, say_lines, train_runs};
 use crate::evaluate::Measured;
 use crate::files::AtomicFile;
 use crate::model::Model;
 use crate::nn::{CellKind, Pooling};
+use crate::train::runs::MAX_SEEDS;
 use crate::train::{
-    Event, Freeze, Outcome, Preset, Report, StopReason, TrainConfig, TrainOptions, adopt, load_base, train,
+    Baseline, Baselines, Event, Freeze, Outcome, Preset, Report, StopReason, Survey, TrainConfig,
+    TrainOptions, adopt, load_base, train,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -30,6 +32,8 @@ Examples:
   percept train --config birds.toml -o birds.safetensors --epochs 100
   percept train --config birds.toml -o birds.safetensors --epochs 100 --resume    go on after a crash
   percept train mine/ --from birds.safetensors --freeze body -o mine.safetensors    a new head on a trained body
+  percept train --manifest clips.csv --folds speaker    how good it is on each speaker, learned from the others
+  percept train calls/ --seeds 5 -o birds.safetensors   five trainings: mean and spread; the best on validation is kept
 
 Flags override the configuration file. Ctrl-C stops and keeps the best epoch so far; a second one quits at once.
 The report goes to stdout as JSON. A clip that cannot be read is left out; the exit code is then 1, as it is where
@@ -42,8 +46,8 @@ pub struct Args {
     #[command(flatten)]
     data: DataArgs,
 
-    /// Model file to write; an existing model is replaced
-    #[arg(short, long, value_name = "MODEL", required_unless_present = "print_config")]
+    /// Model file to write; an existing model is replaced. With --folds one for each fold, MODEL.fold-NAME, or none without -o
+    #[arg(short, long, value_name = "MODEL")]
     output: Option<PathBuf>,
 
     /// TOML file with settings; what it leaves out has its default
@@ -78,6 +82,11 @@ pub struct Args {
     /// Share of the clips that is read once, at the end, where the data has no split
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     test_fraction: Option<f64>,
+
+    /// Cross-validation: each value of this manifest column is the test part once, or each of N folds that are dealt by
+    /// group and label
+    #[arg(long, value_name = "COLUMN|N", help_heading = "Data")]
+    folds: Option<String>,
 
     /// Weights of the pretrained network that [video] embedding names, a safetensors file with torchvision's names
     #[arg(long, value_name = "FILE", help_heading = "Data")]
@@ -136,6 +145,11 @@ pub struct Args {
     #[arg(long, value_name = "N", help_heading = "Training")]
     seed: Option<u64>,
 
+    /// Train N times, with this seed and the next ones, on the same split; the model with the lowest validation loss is kept
+    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, help_heading = "Training",
+        value_parser = clap::value_parser!(u32).range(1..=MAX_SEEDS as i64))]
+    seeds: u32,
+
     /// Change training clips at random: speed, level, noise and more ([augment] in the configuration)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true,
         help_heading = "Training")]
@@ -159,6 +173,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
         print(&config.to_commented_toml()?)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if args.output.is_none() && !config.data.is_cross_validation() {
+        let message = "a file name is due for the model (-o, --output), such as model.safetensors";
+        return Err(Error::new(ErrorKind::Path, message));
+    }
+    if config.data.is_cross_validation() || args.seeds > 1 {
+        let stop = stop_on_ctrl_c()?;
+        args.files.refuse_for_runs()?;
+        let options = TrainOptions { strict: args.strict, ..TrainOptions::default() };
+        return train_runs::run(&config, args.seeds as usize, args.output.as_deref(), &options, &stop);
+    }
     let path = args.output.as_deref().unwrap_or(Path::new(""));
     let name = check_output(path)?;
     let files = args.files.places(path)?;
@@ -179,9 +203,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
             progress.on_event(Event::Message(message));
         }
     };
-    let outcome = train(&config, &name, &options, &mut on_event, &stop);
+    let outcome = Survey::new(&config, None, &mut on_event, &stop).and_then(|survey| {
+        Ok((survey.baselines(&config)?, train(&config, &name, &options, &mut on_event, &stop)?))
+    });
     let (warnings, failures) = progress.finish();
-    let outcome = outcome?;
+    let (baselines, outcome) = outcome?;
     outcome.model.save(path)?;
     say(summary(&outcome, path));
     match (outcome.stop_reason, &files.checkpoint) {
@@ -191,12 +217,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
         _ => files.remove_checkpoint(),
     }
     let is_drawn = files.draw_curves(&title(&name, &outcome), &outcome.history);
-    say_lines(&measured(&outcome));
+    say_lines(&measured(&outcome, baselines.as_ref()));
     let left_out = failures.len();
     if left_out > 0 {
         say(format_args!("{left_out} clips could not be read and were left out; the report lists them"));
     }
-    let report = Report::new(&outcome, path, warnings, failures);
+    let report = Report { baselines, ..Report::new(&outcome, path, warnings, failures) };
     let json = serde_json::to_string_pretty(&report)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the report cannot be written: {e}")))?;
     print(&format!("{json}\n"))?;
@@ -226,6 +252,10 @@ fn resolve(args: &Args) -> Result<TrainConfig> {
     set(&mut config.labels.window, args.window);
     set(&mut config.data.validation_fraction, args.validation_fraction);
     set(&mut config.data.test_fraction, args.test_fraction);
+    if let Some(folds) = &args.folds {
+        config.data.folds.clone_from(folds);
+        config.data.test_fold.clear();
+    }
     if args.embedding_weights.is_some() {
         config.data.embedding_weights.clone_from(&args.embedding_weights);
     }
@@ -280,7 +310,7 @@ fn by_name<T: DeserializeOwned>(name: &str) -> std::result::Result<T, String> {
 }
 
 /// Says before hours of training whether the model can be written, and gives it its name.
-fn check_output(path: &Path) -> Result<String> {
+pub fn check_output(path: &Path) -> Result<String> {
     let wrong = |message: &str| Err(Error::new(ErrorKind::Path, message).with_path(path));
     let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
         return wrong("a file name in UTF-8 is due for the model (-o), such as model.safetensors");
@@ -334,10 +364,15 @@ fn title(name: &str, outcome: &Outcome) -> String {
 }
 
 /// How good the model is, as a table; empty where nothing was measured.
-fn measured(outcome: &Outcome) -> String {
-    let test = outcome.test.as_ref().map(|e| ("test", e));
-    test.or(outcome.validation.as_ref().map(|e| ("validation", e)))
-        .map_or(String::new(), |(part, evaluation)| format!("on the {part} part:\n\n{}", evaluation.table()))
+fn measured(outcome: &Outcome, baselines: Option<&Baselines>) -> String {
+    let baseline = |of: fn(&Baselines) -> &Option<Baseline>| baselines.and_then(|b| of(b).as_ref());
+    let test = outcome.test.as_ref().map(|e| ("test", e, baseline(|b| &b.test)));
+    let validation = outcome.validation.as_ref().map(|e| ("validation", e, baseline(|b| &b.validation)));
+    test.or(validation).map_or(String::new(), |(part, evaluation, baseline)| {
+        let beside = baseline
+            .map_or(String::new(), |b| format!("{}, this network {}\n\n", b.line(), evaluation.headline()));
+        format!("on the {part} part:\n\n{beside}{}", evaluation.table())
+    })
 }
 
 #[cfg(test)]
@@ -387,8 +422,13 @@ mod tests {
         let error = parse("DIR -o m --cell rnn").unwrap_err();
         assert!(error.contains("lstm") && error.contains("gru"), "{error}");
         assert!(parse("DIR --manifest x.csv -o m").is_err());
-        assert!(parse("DIR").unwrap_err().contains("--output"));
         assert!(parse("DIR --print-config").is_ok());
+        assert!(parse("DIR -o m --seeds 0").is_err());
+        let config = resolve(&parse("--manifest x.csv --folds speaker").unwrap()).unwrap();
+        assert!(config.data.is_cross_validation());
+        assert!(
+            resolve(&parse("DIR --folds speaker").unwrap()).unwrap_err().message.contains("give a manifest")
+        );
     }
 
     #[test]

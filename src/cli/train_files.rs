@@ -44,6 +44,17 @@ pub struct Files {
 }
 
 impl FileArgs {
+    /// Several trainings have no files of their own beside their models.
+    pub fn refuse_for_runs(&self) -> Result<()> {
+        let given = [&self.checkpoint, &self.metrics, &self.curves].iter().any(|file| file.is_some());
+        if !given && !self.resume {
+            return Ok(());
+        }
+        let message =
+            "--resume, --checkpoint, --metrics and --curves are for one training, not for --folds or --seeds";
+        Err(Error::new(ErrorKind::Config, message))
+    }
+
     /// # Errors
     /// Two files of the same name; one that cannot be written: both before hours of training.
     pub fn places(&self, model: &Path) -> Result<Files> {

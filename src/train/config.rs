@@ -44,6 +44,10 @@ pub struct TrainConfig {
     pub augment_video: VideoAugmentConfig,
 }
 
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -83,6 +87,16 @@ pub struct DataConfig {
     /// Share of the data that is kept aside to be read once, at the end, where the data has no split of its own.
     /// 0 to 0.9; 0 keeps none.
     pub test_fraction: f64,
+    /// Folds of a cross-validation: a manifest column, each of whose values is the test part once, or a number of folds (2
+    /// to 1000) that are dealt by seed, group and label. The data's own split is not used then.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub folds: String,
+    /// The one fold that is the test part: a value of the column, or a number from 1; left out, each is, one after the other.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub test_fold: String,
+    /// Seed that the parts and folds are dealt by, where it is not that of [training].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
 }
 
 impl Default for DataConfig {
@@ -100,6 +114,9 @@ impl Default for DataConfig {
             filters: Vec::new(),
             validation_fraction: 0.1,
             test_fraction: 0.0,
+            folds: String::new(),
+            test_fold: String::new(),
+            split_seed: None,
         }
     }
 }
@@ -240,6 +257,13 @@ pub struct TrainingConfig {
     /// out, 1.
     #[serde(skip_serializing_if = "is_usual_interval")]
     pub checkpoint_minutes: f64,
+    /// Whether the report says what simple means reach on the same data: always the commonest label, and a logistic
+    /// regression on each clip's mean features.
+    #[serde(skip_serializing_if = "is_true")]
+    pub baseline: bool,
+    /// Whether training looks for clips of different parts that are nearly the same sound, and warns of them.
+    #[serde(skip_serializing_if = "is_true")]
+    pub near_duplicates: bool,
 }
 
 fn is_usual_interval(minutes: &f64) -> bool {
@@ -269,6 +293,8 @@ impl Default for TrainingConfig {
             from: String::new(),
             freeze: Freeze::None,
             checkpoint_minutes: 1.0,
+            baseline: true,
+            near_duplicates: true,
         }
     }
 }
@@ -357,6 +383,11 @@ impl DataConfig {
         MediaOptions { video, ..MediaOptions::default() }
     }
 
+    /// Whether a training is one of several, each with another fold as the test part.
+    pub fn is_cross_validation(&self) -> bool {
+        !self.folds.is_empty() && self.test_fold.is_empty()
+    }
+
     /// Checks ranges and contradictions; names the setting that is wrong.
     pub fn validate(&self) -> Result<()> {
         if self.directory.is_some() && self.manifest.is_some() {
@@ -375,7 +406,11 @@ impl DataConfig {
             self.validation_fraction,
             "0 to 0.9",
         )?;
-        check(fraction(self.test_fraction), "test_fraction", self.test_fraction, "0 to 0.9")
+        check(fraction(self.test_fraction), "test_fraction", self.test_fraction, "0 to 0.9")?;
+        // TOML's integers are signed 64 bits.
+        let seed = self.split_seed.unwrap_or(0);
+        check(seed <= i64::MAX as u64, "split_seed", seed, "0 to 9223372036854775807")?;
+        self.check_folds()
     }
 }
 

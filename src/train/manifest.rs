@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::DataConfig;
 use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
+use super::folds::Folds;
 use crate::error::{Position, some_of};
 use crate::files::{check_utf8, read_text};
 use crate::media::video::is_directory_of_images;
@@ -63,7 +64,10 @@ fn parse(text: &str, folder: &Path, config: &DataConfig, labelled: bool) -> Resu
             check_label(&label, Some(line))?;
         }
         let part = match columns.split.map(field) {
-            None => None,
+            None => columns.fold.map(|column| match field(column) == config.test_fold {
+                true => Part::Test,
+                false => Part::Train,
+            }),
             Some(value) => Some(Part::from_name(value).ok_or_else(|| {
                 at(format!(
                     "\"{}\" is \"{value}\"; it must be train, validation or test (to do without: --split-column \"\")",
@@ -97,6 +101,11 @@ fn parse(text: &str, folder: &Path, config: &DataConfig, labelled: bool) -> Resu
             messages.push(format!("{alone} clips have no group; each may go to any part"));
         }
     }
+    if columns.fold.is_some() && clips.iter().all(|clip| clip.part == Some(Part::Train)) {
+        let message =
+            format!("test_fold: no row has \"{}\" in the column \"{}\"", config.test_fold, config.folds);
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
     check_duplicates(&clips)?;
     check_files(&clips)?;
     Ok((clips, messages))
@@ -108,6 +117,8 @@ struct Columns {
     /// `None` where labels come from elsewhere.
     label: Option<usize>,
     split: Option<usize>,
+    /// With [`DataConfig::test_fold`], in place of `split`.
+    fold: Option<usize>,
     group: Option<usize>,
     filters: Vec<Filter>,
 }
@@ -143,13 +154,25 @@ impl Columns {
             let column = due(column.trim(), "where")?;
             Ok(Filter { column, value: value.trim().to_string(), equal })
         };
+        let folds = match config.test_fold.is_empty() {
+            true => None,
+            false => config.folds(),
+        };
+        let fold = match &folds {
+            Some(Folds::Column(name)) => Some(due(name, "folds")?),
+            _ => None,
+        };
         Ok(Self {
             path: due(&config.path_column, "path-column")?,
             label: match labelled {
                 true => Some(due(&config.label_column, "label-column")?),
                 false => None,
             },
-            split: optional(&config.split_column, "split", "split-column")?,
+            split: match folds {
+                None => optional(&config.split_column, "split", "split-column")?,
+                Some(_) => None,
+            },
+            fold,
             group: optional(&config.group_column, "group", "group-column")?,
             filters: config.filters.iter().map(filter).collect::<Result<_>>()?,
         })
@@ -161,6 +184,7 @@ impl Columns {
             k == self.path
                 || Some(k) == self.label
                 || Some(k) == self.split
+                || Some(k) == self.fold
                 || Some(k) == self.group
                 || self.filters.iter().any(|f| f.column == k)
         };

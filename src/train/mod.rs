@@ -1,10 +1,12 @@
 //! Makes a model from labelled recordings: data set, split, training loop.
 //!
-//! [`config`] says what to do, [`dataset`] finds the clips and their labels, [`split`] deals them into parts,
-//! [`fingerprint`] names the data and looks for leaks, [`trainer`] makes a model of it all; its loop is in `learner`.
+//! [`config`] says what to do, [`dataset`] finds the clips and their labels, [`split`] deals them into parts and [`folds`]
+//! into folds, [`fingerprint`] names the data and looks for leaks, [`near_duplicates`] for hidden ones; [`trainer`] makes a
+//! model of it all, its loop is in `learner`; [`runs`] has it learn several times, [`baseline`] says what less would do.
 
 pub mod augment;
 mod augment_video;
+pub mod baseline;
 mod batching;
 mod checkpoint;
 mod choices;
@@ -16,18 +18,24 @@ mod directory;
 mod examples;
 mod fine_tune;
 pub mod fingerprint;
+pub mod folds;
 mod learner;
+mod logistic;
 mod loss;
 mod manifest;
 mod metrics;
 mod mixup;
+pub mod near_duplicates;
 mod optimizer;
 mod preset;
 mod random;
 mod running;
+pub mod runs;
+pub mod runs_report;
 mod sampling;
 mod schedule;
 pub mod split;
+pub mod survey;
 mod targets;
 pub mod timed;
 pub mod trainer;
@@ -42,13 +50,17 @@ use crate::model::Model;
 
 pub use augment::AugmentConfig;
 pub use augment_video::VideoAugmentConfig;
+pub use baseline::{Baseline, Baselines};
 pub use choices::{ClassWeights, Freeze, Keep, Sampling, Schedule};
 pub use config::{DataConfig, LabelsConfig, TrainConfig, TrainingConfig, Unmarked};
 pub use dataset::{Dataset, Item, Part, Span, Truth};
 pub use fine_tune::{adopt, load_base};
 pub use metrics::EpochMetrics;
 pub use preset::Preset;
+pub use runs::{Runs, train_runs};
+pub use runs_report::RunsReport;
 pub use split::Parts;
+pub use survey::Survey;
 pub use trainer::{TrainOptions, train};
 
 /// What training tells whoever watches it, as it goes.
@@ -120,6 +132,8 @@ pub struct Report {
     pub validation: Option<Measured>,
     /// The kept epoch on the test part, which was read once, at the end.
     pub test: Option<Measured>,
+    /// What simple means reach on the same parts; null where nobody asked, or there is too little to learn from.
+    pub baselines: Option<Baselines>,
     pub warnings: Vec<String>,
     /// Training and validation clips that could not be read and were left out.
     pub failures: Vec<Failure>,
@@ -186,6 +200,7 @@ impl Report {
             },
             validation: outcome.validation.clone(),
             test: outcome.test.clone(),
+            baselines: None,
             warnings,
             failures,
         }

@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::folds::{self, Folds};
 use super::{DataConfig, Dataset, Part, Truth};
 use crate::error::Position;
 use crate::{Error, ErrorKind, Result};
@@ -22,7 +23,7 @@ pub struct Parts {
 
 /// Splits `dataset`; the same data, settings and seed give the same parts.
 ///
-/// The data's own split is kept. Without one, `test_fraction` of the clips are set aside. `validation_fraction` of
+/// Where a fold is to be tested, it is the test part, and all else is learned from. Otherwise the data's own split is kept. Without one, `test_fraction` of the clips are set aside. `validation_fraction` of
 /// what is left to train on becomes the validation part, unless the data has one. What is set aside is chosen by
 /// group where the data has groups, so that none is in two parts, and in proportion to the labels.
 ///
@@ -44,10 +45,22 @@ fn deal(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
         );
         return Err(Error::new(ErrorKind::Dataset, message));
     }
+    let seed = config.split_seed.unwrap_or(seed);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut parts = Parts::default();
     let official = dataset.items.iter().any(|item| item.part.is_some());
-    if official {
+    let dealt = match config.folds() {
+        Some(Folds::Number(count)) if !config.test_fold.is_empty() => Some(count),
+        _ => None,
+    };
+    if let Some(count) = dealt {
+        let folds = folds::deal(dataset, count, seed)?;
+        let is_tested = |fold: usize| (fold + 1).to_string() == config.test_fold;
+        let (test, train) = (0..folds.len()).partition(|&i| is_tested(folds[i]));
+        (parts.test, parts.train) = (test, train);
+        let (fold, clips) = (&config.test_fold, parts.test.len());
+        parts.messages.push(format!("test: fold {fold} of {count}, {clips} of {} clips", folds.len()));
+    } else if official {
         check_groups(dataset)?;
         for (i, item) in dataset.items.iter().enumerate() {
             parts.get_mut(item.part.unwrap_or(Part::Train)).push(i);
@@ -190,14 +203,14 @@ fn by_group(dataset: &Dataset, pool: &[usize], fraction: f64, rng: &mut ChaCha8R
 }
 
 /// How many clips of each label, for the labels that occur.
-fn label_counts(dataset: &Dataset, clips: &[usize]) -> Vec<(usize, usize)> {
+pub(super) fn label_counts(dataset: &Dataset, clips: &[usize]) -> Vec<(usize, usize)> {
     let mut labels: Vec<usize> = clips.iter().flat_map(|&i| dataset.items[i].labels()).collect();
     labels.sort_unstable();
     labels.chunk_by(|a, b| a == b).map(|same| (same[0], same.len())).collect()
 }
 
 /// The groups in `pool`, in order of their first clip; a clip without one is a group of its own.
-fn groups(dataset: &Dataset, pool: &[usize]) -> Vec<Vec<usize>> {
+pub(super) fn groups(dataset: &Dataset, pool: &[usize]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     for &i in pool {
@@ -223,8 +236,8 @@ fn check_groups(dataset: &Dataset) -> Result<()> {
         let home = *homes.entry(group).or_insert(part);
         if home != part {
             let message = format!(
-                "the group \"{group}\" is in {} and in {}; a group must stay in one part: mend the split, or do \
-                 without it (--split-column \"\") or without groups (--group-column \"\")",
+                "the group \"{group}\" is in {} and in {}; a group must stay in one part: mend the split or the \
+                 folds, or do without it (--split-column \"\") or without groups (--group-column \"\")",
                 home.name(),
                 part.name()
             );
