@@ -92,6 +92,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     embedding_weights: Option<PathBuf>,
 
+    /// Directory in which decoded clips are kept for the next training, at most [data] cache_gb of them
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    cache: Option<PathBuf>,
+
     /// Rate the sound is resampled to, in Hz
     #[arg(long, value_name = "HZ", help_heading = "Features")]
     sample_rate: Option<u32>,
@@ -258,6 +262,9 @@ fn resolve(args: &Args) -> Result<TrainConfig> {
     }
     if args.embedding_weights.is_some() {
         config.data.embedding_weights.clone_from(&args.embedding_weights);
+    }
+    if args.cache.is_some() {
+        config.data.cache.clone_from(&args.cache);
     }
     set(&mut config.features.sample_rate, args.sample_rate);
     set(&mut config.features.n_mels, args.n_mels);

@@ -77,16 +77,19 @@ pub(super) fn batches<'a>(
     batch_size: usize,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Vec<&'a Example>> {
-    let mut batches: Vec<Vec<&Example>> =
-        by_length(pool).chunks(batch_size).map(|batch| batch.iter().map(|&i| &pool[i]).collect()).collect();
+    let frames: Vec<usize> = pool.iter().map(|example| example.features.frames).collect();
+    let mut batches: Vec<Vec<&Example>> = by_length(&frames)
+        .chunks(batch_size)
+        .map(|batch| batch.iter().map(|&i| &pool[i]).collect())
+        .collect();
     batches.shuffle(rng);
     batches
 }
 
-/// Indices of `examples` from the shortest to the longest.
-pub(super) fn by_length(examples: &[Example]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..examples.len()).collect();
-    order.sort_by_key(|&i| examples[i].features.frames);
+/// Indices of examples of so many frames, from the shortest to the longest.
+pub(super) fn by_length(frames: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..frames.len()).collect();
+    order.sort_by_key(|&i| frames[i]);
     order
 }
 

@@ -1,15 +1,21 @@
-//! Labelled clips in memory, and the frames that the network learns from.
+//! Labelled clips, and the frames that the network learns from.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
 
 use super::augment::Background;
 use super::augment_video::Exchanges;
+use super::cache::{Cache, Facts, Key};
 use super::dataset::Item;
+use super::material::Material;
 use super::{Dataset, TrainConfig};
 use crate::features::video::{Embedding, Picture};
 use crate::features::{Features, InputConfig};
 use crate::media::{AudioOptions, MediaOptions, known_kind_of, load_audio, vectors, video};
-use crate::model::{Task, frame_shape};
+use crate::model::{Task, frame_shape, hex};
 use crate::pipeline::{Source, look_at, read_vector_file};
 use crate::signal::{InputKind, Signal};
 use crate::{Error, ErrorKind, Result};
@@ -17,67 +23,63 @@ use crate::{Error, ErrorKind, Result};
 /// Memory that one clip may take in training, in bytes.
 const MAX_CLIP_BYTES: usize = 4 << 30;
 
-/// A labelled clip in memory: a recording, or a piece of one.
+/// A labelled clip: a recording, or a piece of one.
 pub(super) struct Clip {
-    pub material: Material,
+    held: Held,
+    /// Names what the cache has of its recording.
+    key: Option<Key>,
     /// Its place in the data set.
     pub index: usize,
     /// Where it begins in its recording, in samples of sound or in frames.
     pub start: usize,
+    /// Samples or frames.
+    pub len: usize,
     /// Names its random numbers.
     pub id: usize,
 }
 
-/// What a clip is made of.
-#[derive(Clone)]
-pub(super) enum Material {
-    Sound(Signal),
-    /// As the model looks at them, at its frame rate.
-    Pictures(Vec<Picture>),
-    /// `[T, D]`
-    Vectors(Features),
+/// What of a clip is in memory.
+enum Held {
+    /// Of a clip that will be changed at random.
+    Material(Material),
+    /// Frames of one that will not; not normalised.
+    Features(Features),
+    /// There was no room: it is read again each time.
+    Nothing,
 }
 
-impl Material {
-    /// Samples of sound, or frames.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Sound(signal) => signal.samples.len(),
-            Self::Pictures(pictures) => pictures.len(),
-            Self::Vectors(vectors) => vectors.frames,
-        }
-    }
-
-    /// What it takes in memory, in numbers of four bytes.
-    pub fn size(&self) -> usize {
-        match self {
-            Self::Sound(signal) => signal.samples.len(),
-            Self::Pictures(pictures) => pictures.iter().map(|p| p.pixels.len() / 4 + p.embedding.len()).sum(),
-            Self::Vectors(vectors) => vectors.data.len(),
-        }
-    }
-
-    fn part(&self, start: usize, end: usize) -> Self {
-        match self {
-            Self::Sound(Signal { samples, sample_rate }) => {
-                Self::Sound(Signal { samples: samples[start..end].to_vec(), sample_rate: *sample_rate })
-            }
-            Self::Pictures(pictures) => Self::Pictures(pictures[start..end].to_vec()),
-            Self::Vectors(Features { data, dim, .. }) => Self::Vectors(Features {
-                data: data[start * dim..end * dim].to_vec(),
-                frames: end - start,
-                dim: *dim,
-            }),
-        }
+impl Clip {
+    pub fn is_held(&self) -> bool {
+        !matches!(self.held, Held::Nothing)
     }
 }
 
-/// A file in memory.
+/// A file that has been read.
 pub(super) struct Loaded {
-    pub material: Material,
+    /// Its pieces; they have no `id` yet.
+    pub clips: Vec<Clip>,
     /// In seconds.
     pub duration: f64,
     pub warnings: Vec<String>,
+    /// Whether the cache had it.
+    pub cached: bool,
+}
+
+/// A whole file in memory.
+struct Whole {
+    material: Material,
+    duration: f64,
+    warnings: Vec<String>,
+}
+
+/// Memory that is left for clips, in bytes. Taken by whoever comes first: what is learned does not depend on it.
+struct Room(AtomicUsize);
+
+impl Room {
+    fn take(&self, bytes: usize) -> bool {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
 }
 
 /// Frames of a clip that may have been changed, and where its times have gone: they were multiplied by `stretch`, then
@@ -107,6 +109,12 @@ pub(super) struct ClipMaker<'a> {
     exchanges: Exchanges,
     /// Sounds that are mixed in.
     background: Option<Background>,
+    num_labels: usize,
+    room: Room,
+    cache: Option<Cache>,
+    /// The input in words, and the weights of its pretrained network: they name what is in the cache.
+    input_text: String,
+    embedding_hash: String,
 }
 
 impl<'a> ClipMaker<'a> {
@@ -132,36 +140,197 @@ impl<'a> ClipMaker<'a> {
             }
             _ => None,
         };
-        Ok(Self { config, input, source, exchanges, background })
+        let cache = match &config.data.cache {
+            Some(directory) => Some(Cache::open(directory, bytes(config.data.cache_gb))?),
+            None => None,
+        };
+        let embedding_hash = match (embedding, &cache) {
+            (Some(embedding), Some(_)) => hash_of(embedding)?,
+            _ => String::new(),
+        };
+        let input_text = serde_json::to_string(&input)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("the input cannot be named: {e}")))?;
+        let room = Room(AtomicUsize::new(bytes(config.data.memory_gb) as usize));
+        let num_labels = labels.len();
+        Ok(Self {
+            config,
+            input,
+            source,
+            exchanges,
+            background,
+            num_labels,
+            room,
+            cache,
+            input_text,
+            embedding_hash,
+        })
+    }
+
+    /// Whether clips are kept from one run to the next.
+    pub fn has_cache(&self) -> bool {
+        self.cache.is_some()
     }
 
     /// What a person should know of the sounds that are mixed in.
-    pub fn warnings(&self) -> &[String] {
+    pub fn background_warnings(&self) -> &[String] {
         self.background.as_ref().map_or(&[], |background| &background.warnings)
     }
 
-    /// Reads a whole file.
+    /// What a person should know of the cache, when all has been read.
+    pub fn cache_warnings(&self) -> Vec<String> {
+        self.cache.as_ref().map_or_else(Vec::new, Cache::warnings)
+    }
+
+    /// Reads a file and cuts it into clips: whole ones, or pieces of recordings for tagging. What of them stays in memory, as
+    /// far as there is room, are the signals or pictures where they are to be `changing`, otherwise frames.
     ///
     /// # Errors
     /// With its path: those of the file; [`ErrorKind::Empty`] and [`ErrorKind::Limit`] where it is too short or too long to
     /// be learned from.
-    pub fn load(&self, item: &Item) -> Result<Loaded> {
+    pub fn load(&self, item: &Item, index: usize, changing: bool) -> Result<Loaded> {
         let load = || {
-            let loaded = self.read(item)?;
-            self.check(&loaded)?;
-            Ok(loaded)
+            let key = self.key(item)?;
+            let found = key.and_then(|key| self.cached(&key, None));
+            let cached = found.is_some();
+            let whole = match found {
+                Some(whole) => whole,
+                None => self.read(item)?,
+            };
+            self.check(&whole)?;
+            if let (Some(key), false) = (&key, cached) {
+                self.keep(key, &whole);
+            }
+            let cut = |(start, len)| {
+                let mut clip = Clip { held: Held::Nothing, key, index, start, len, id: 0 };
+                let part = whole.material.part(start, len);
+                clip.held = self.hold(part, &clip, changing)?;
+                Ok(clip)
+            };
+            let clips = self.pieces(whole.material.len()).into_iter().map(cut).collect::<Result<_>>()?;
+            Ok(Loaded { clips, duration: whole.duration, warnings: whole.warnings, cached })
         };
         load().map_err(|error: Error| error.with_path(&item.path))
     }
 
-    fn read(&self, item: &Item) -> Result<Loaded> {
+    fn hold(&self, part: Material, clip: &Clip, changing: bool) -> Result<Held> {
+        if changing {
+            return Ok(if self.room.take(part.size()) { Held::Material(part) } else { Held::Nothing });
+        }
+        let features = self.frames_of(clip, || Ok(Cow::Owned(part)))?;
+        let truths = match self.config.task() {
+            Task::Classify => 0,
+            Task::Tag => features.frames * (self.num_labels + 1),
+        };
+        let room = self.room.take(4 * (features.data.len() + truths));
+        Ok(if room { Held::Features(features) } else { Held::Nothing })
+    }
+
+    /// What a clip is made of, from memory or read again.
+    ///
+    /// # Errors
+    /// With its path: those of the file, which may have changed since it was read first.
+    pub fn material<'c>(&self, clip: &'c Clip, item: &Item) -> Result<Cow<'c, Material>> {
+        if let Held::Material(material) = &clip.held {
+            return Ok(Cow::Borrowed(material));
+        }
+        let again = || {
+            if let Some(part) = clip.key.and_then(|key| self.cached(&key, Some((clip.start, clip.len)))) {
+                return Ok(part.material);
+            }
+            let whole = self.read(item)?;
+            if let Some(key) = &clip.key {
+                self.keep(key, &whole);
+            }
+            match clip.start + clip.len <= whole.material.len() {
+                true => Ok(whole.material.part(clip.start, clip.len)),
+                false => Err(Error::new(ErrorKind::Damaged, "has become shorter since training began")),
+            }
+        };
+        again().map(Cow::Owned).map_err(|error: Error| error.with_path(&item.path))
+    }
+
+    /// Frames of a clip as it is, not normalised, from memory or made again.
+    ///
+    /// # Errors
+    /// As [`Self::material`].
+    pub fn unchanged<'c>(&self, clip: &'c Clip, item: &Item) -> Result<Cow<'c, Features>> {
+        match &clip.held {
+            Held::Features(features) => Ok(Cow::Borrowed(features)),
+            _ => self.frames_of(clip, || self.material(clip, item)).map(Cow::Owned),
+        }
+    }
+
+    /// Frames of a clip that will not be needed again in any other way.
+    pub fn take_unchanged(&self, clip: &mut Clip, item: &Item) -> Result<Features> {
+        match std::mem::replace(&mut clip.held, Held::Nothing) {
+            Held::Features(features) => Ok(features),
+            _ => self.unchanged(clip, item).map(Cow::into_owned),
+        }
+    }
+
+    /// Frames of a clip, from the cache or from its `material`.
+    fn frames_of<'m>(
+        &self,
+        clip: &Clip,
+        material: impl FnOnce() -> Result<Cow<'m, Material>>,
+    ) -> Result<Features> {
+        let key = clip.key.map(|key| {
+            key.derived(&format!("frames of {} from {} as {}", clip.len, clip.start, self.input_text))
+        });
+        if let Some(Whole { material: Material::Vectors(features), .. }) =
+            key.and_then(|key| self.cached(&key, None))
+        {
+            return Ok(features);
+        }
+        let features = self.features(&*material()?)?;
+        let Some(key) = key else { return Ok(features) };
+        let whole = Whole { material: Material::Vectors(features), duration: 0.0, warnings: Vec::new() };
+        self.keep(&key, &whole);
+        match whole.material {
+            Material::Vectors(features) => Ok(features),
+            _ => Err(Error::new(ErrorKind::Internal, "frames have become something else")),
+        }
+    }
+
+    /// `None` without a cache, and for vectors, which are what they are.
+    fn key(&self, item: &Item) -> Result<Option<Key>> {
+        let settings = match (&self.input, &self.cache) {
+            (_, None) | (InputConfig::Vectors(_), _) => return Ok(None),
+            (InputConfig::Audio(features), _) => format!("mean of channels at {} Hz", features.sample_rate),
+            (InputConfig::Video(_), _) => {
+                let fps = self.config.data.fps;
+                format!("{} fps {fps:?} embedding {}", self.input_text, self.embedding_hash)
+            }
+        };
+        Key::of_file(&item.path, &settings).map(Some)
+    }
+
+    /// What the cache has, all or `part` of it: its first sample or frame, and how many.
+    fn cached(&self, key: &Key, part: Option<(usize, usize)>) -> Option<Whole> {
+        let mut entry = self.cache.as_ref()?.get(key)?;
+        let (start, len) = part.unwrap_or((0, entry.facts.len));
+        let bytes = entry.read(start, len)?;
+        let Facts { layout, duration, warnings, .. } = entry.facts;
+        Some(Whole { material: Material::from_bytes(layout, &bytes), duration, warnings })
+    }
+
+    fn keep(&self, key: &Key, whole: &Whole) {
+        if let (Some(cache), Some(layout)) = (&self.cache, whole.material.layout()) {
+            let Whole { material, duration, warnings } = whole;
+            let facts =
+                Facts { layout, len: material.len(), duration: *duration, warnings: warnings.clone() };
+            cache.put(key, &facts, &material.to_bytes());
+        }
+    }
+
+    fn read(&self, item: &Item) -> Result<Whole> {
         let MediaOptions { video: options, .. } = self.config.data.media();
         match &self.source {
             Source::Audio(extractor) => {
                 let sample_rate = Some(extractor.config().sample_rate);
                 let audio = load_audio(&item.path, &AudioOptions { sample_rate, ..AudioOptions::default() })?;
                 let duration = audio.signal.duration();
-                Ok(Loaded { material: Material::Sound(audio.signal), duration, warnings: audio.warnings })
+                Ok(Whole { material: Material::Sound(audio.signal), duration, warnings: audio.warnings })
             }
             Source::Video(extractor) => {
                 let (mut pictures, mut bytes) = (Vec::new(), 0);
@@ -183,19 +352,19 @@ impl<'a> ClipMaker<'a> {
                     warnings
                         .push(format!("its first frame is shown at {first} s: labels in time count from it"));
                 }
-                Ok(Loaded { material: Material::Pictures(pictures), duration, warnings })
+                Ok(Whole { material: Material::Pictures(pictures), duration, warnings })
             }
             Source::Vectors(config) => {
                 let (file, data) = read_vector_file(&item.path, config)?;
                 let vectors = Features { data, frames: file.frames, dim: config.size };
                 let duration = file.duration;
-                Ok(Loaded { material: Material::Vectors(vectors), duration, warnings: file.warnings })
+                Ok(Whole { material: Material::Vectors(vectors), duration, warnings: file.warnings })
             }
         }
     }
 
-    fn check(&self, loaded: &Loaded) -> Result<()> {
-        let mut length = loaded.material.len();
+    fn check(&self, whole: &Whole) -> Result<()> {
+        let mut length = whole.material.len();
         if self.config.task() == Task::Tag && self.config.labels.window > 0.0 {
             // The longest piece is longer by half.
             let window = self.window();
@@ -221,7 +390,7 @@ impl<'a> ClipMaker<'a> {
         };
         let most = MAX_CLIP_BYTES / bytes_per_frame(self.config);
         if frames > most {
-            let seconds = loaded.duration * length as f64 / loaded.material.len() as f64;
+            let seconds = whole.duration * length as f64 / whole.material.len() as f64;
             let message = format!(
                 "is too long to be learned from in one piece: {seconds:.0} s, where {:.0} s fit into memory; {}",
                 seconds * most as f64 / frames as f64,
@@ -232,15 +401,19 @@ impl<'a> ClipMaker<'a> {
         Ok(())
     }
 
-    /// Pieces of about `window` seconds; a rest of less than half of that stays with the piece before.
-    pub fn cut(&self, material: &Material, index: usize, clips: &mut Vec<Clip>) {
-        let (total, length) = (material.len(), self.window());
-        let pieces = (total + length / 2).checked_div(length).unwrap_or(1).max(1);
-        for piece in 0..pieces {
-            let start = piece * length;
-            let end = if piece + 1 == pieces { total } else { start + length };
-            clips.push(Clip { material: material.part(start, end), index, start, id: clips.len() });
+    /// Where clips begin in a file of `total` samples or frames, and how long they are. For tagging these are pieces of about
+    /// `window` seconds; a rest of less than half of that stays with the piece before.
+    fn pieces(&self, total: usize) -> Vec<(usize, usize)> {
+        if self.config.task() == Task::Classify {
+            return vec![(0, total)];
         }
+        let length = self.window();
+        let pieces = (total + length / 2).checked_div(length).unwrap_or(1).max(1);
+        let piece = |piece| {
+            let start = piece * length;
+            (start, if piece + 1 == pieces { total - start } else { length })
+        };
+        (0..pieces).map(piece).collect()
     }
 
     /// A piece of a recording, in samples or frames; 0 for the whole.
@@ -270,7 +443,7 @@ impl<'a> ClipMaker<'a> {
     }
 
     /// Frames as they are, not normalised.
-    pub fn features(&self, material: &Material) -> Result<Features> {
+    fn features(&self, material: &Material) -> Result<Features> {
         match (&self.source, material) {
             (Source::Audio(extractor), Material::Sound(signal)) => {
                 (**extractor).clone().extract(&signal.samples)
@@ -281,7 +454,7 @@ impl<'a> ClipMaker<'a> {
         }
     }
 
-    /// Frames of a clip, changed at random.
+    /// Frames of what a clip is made of, changed at random.
     pub fn augmented(&self, material: &Material, rng: &mut ChaCha8Rng) -> Result<Frames> {
         match material {
             Material::Sound(signal) => {
@@ -332,6 +505,22 @@ pub(super) fn load_embedding(config: &TrainConfig) -> Result<Option<Embedding>> 
             Err(Error::new(ErrorKind::Config, message))
         }
     }
+}
+
+/// Of its weights, in hexadecimal.
+fn hash_of(embedding: &Embedding) -> Result<String> {
+    let mut hasher = Sha256::new();
+    for (name, weight) in embedding.weights() {
+        hasher.update(name);
+        for value in weight.flatten_all()?.to_vec1::<f32>()? {
+            hasher.update(value.to_le_bytes());
+        }
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+fn bytes(gigabytes: f64) -> u64 {
+    (gigabytes * 1e9) as u64
 }
 
 /// Memory that training takes for a frame.

@@ -97,6 +97,27 @@ pub struct DataConfig {
     /// Seed that the parts and folds are dealt by, where it is not that of [training].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
+    /// Directory in which decoded clips and their features are kept for the next training; left out, none are. A relative
+    /// path starts from this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Most that `cache` may take, in GB; what was not used for longest goes. 0.001 to 1000000.
+    #[serde(skip_serializing_if = "is_usual_cache_gb")]
+    pub cache_gb: f64,
+    /// Memory for clips, in GB; those that do not fit in are read again each time. 0 to 1000000.
+    #[serde(skip_serializing_if = "is_usual_memory_gb")]
+    pub memory_gb: f64,
+}
+
+const USUAL_CACHE_GB: f64 = 20.0;
+const USUAL_MEMORY_GB: f64 = 4.0;
+
+fn is_usual_cache_gb(value: &f64) -> bool {
+    *value == USUAL_CACHE_GB
+}
+
+fn is_usual_memory_gb(value: &f64) -> bool {
+    *value == USUAL_MEMORY_GB
 }
 
 impl Default for DataConfig {
@@ -117,6 +138,9 @@ impl Default for DataConfig {
             folds: String::new(),
             test_fold: String::new(),
             split_seed: None,
+            cache: None,
+            cache_gb: USUAL_CACHE_GB,
+            memory_gb: USUAL_MEMORY_GB,
         }
     }
 }
@@ -336,7 +360,7 @@ impl TrainConfig {
     /// All settings that are paths.
     pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let data = &mut self.data;
-        let data = [&mut data.directory, &mut data.manifest, &mut data.embedding_weights];
+        let data = [&mut data.directory, &mut data.manifest, &mut data.embedding_weights, &mut data.cache];
         data.into_iter().chain([&mut self.labels.source, &mut self.augment.noise_folder]).flatten()
     }
 
@@ -407,6 +431,8 @@ impl DataConfig {
             "0 to 0.9",
         )?;
         check(fraction(self.test_fraction), "test_fraction", self.test_fraction, "0 to 0.9")?;
+        check((0.001..=1e6).contains(&self.cache_gb), "cache_gb", self.cache_gb, "0.001 to 1000000")?;
+        check((0.0..=1e6).contains(&self.memory_gb), "memory_gb", self.memory_gb, "0 to 1000000")?;
         // TOML's integers are signed 64 bits.
         let seed = self.split_seed.unwrap_or(0);
         check(seed <= i64::MAX as u64, "split_seed", seed, "0 to 9223372036854775807")?;

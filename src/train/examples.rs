@@ -11,6 +11,9 @@ use super::{Dataset, TrainConfig, Truth};
 use crate::Result;
 use crate::features::{InputConfig, Normalization, Normalize, Statistics};
 
+/// Clips whose statistics are in memory together.
+const CLIPS_AT_ONCE: usize = 4096;
+
 /// Turns clips into what the network learns from.
 pub(super) struct ExampleMaker<'a> {
     config: &'a TrainConfig,
@@ -39,24 +42,35 @@ impl<'a> ExampleMaker<'a> {
         Ok(this)
     }
 
+    /// What a person should know of the cache.
+    pub fn cache_warnings(&self) -> Vec<String> {
+        self.maker.cache_warnings()
+    }
+
     /// Mean and deviation over the training clips, merged in their order whatever the number of threads.
     fn statistics(&self, clips: &[Clip]) -> Result<Normalization> {
-        let each: Vec<Statistics> = clips
-            .par_iter()
-            .map(|clip| Ok(Statistics::of(&self.maker.features(&clip.material)?)))
-            .collect::<Result<_>>()?;
         let mut all = Statistics::default();
-        each.iter().for_each(|statistics| all.merge(statistics));
+        for clips in clips.chunks(CLIPS_AT_ONCE) {
+            let of = |clip: &Clip| {
+                let features = self.maker.unchanged(clip, &self.dataset.items[clip.index])?;
+                Ok(Statistics::of(&features))
+            };
+            let each: Vec<Statistics> = clips.par_iter().map(of).collect::<Result<_>>()?;
+            each.iter().for_each(|statistics| all.merge(statistics));
+        }
         Ok(self.input.pooled(all.finish()?))
     }
 
-    /// Clips as they are, analysed and normalised.
-    pub fn unchanged(&self, clips: &[Clip]) -> Result<Vec<Example>> {
-        let unchanged = |clip: &Clip| {
-            let features = self.maker.features(&clip.material)?;
-            self.example(Frames::unchanged(features), clip)
-        };
-        clips.par_iter().map(unchanged).collect()
+    /// A clip as it is, analysed and normalised.
+    pub fn unchanged(&self, clip: &Clip) -> Result<Example> {
+        let features = self.maker.unchanged(clip, &self.dataset.items[clip.index])?;
+        self.example(Frames::unchanged(features.into_owned()), clip)
+    }
+
+    /// The same of a clip whose frames may be taken out of it.
+    pub fn take_unchanged(&self, clip: &mut Clip) -> Result<Example> {
+        let features = self.maker.take_unchanged(clip, &self.dataset.items[clip.index])?;
+        self.example(Frames::unchanged(features), clip)
     }
 
     /// A training clip, changed as it is in `epoch`; otherwise for each time that it is there `again`.
@@ -67,12 +81,13 @@ impl<'a> ExampleMaker<'a> {
             _ => Use::AugmentAgain { epoch, clip: clip_id, again: again as u32 },
         };
         let mut rng = stream(self.config.training.seed, purpose);
-        self.example(self.maker.augmented(&clip.material, &mut rng)?, clip)
+        let material = self.maker.material(clip, &self.dataset.items[clip.index])?;
+        self.example(self.maker.augmented(&material, &mut rng)?, clip)
     }
 
     /// The labels that a clip has or that occur in it, each once.
     pub fn labels_in(&self, clip: &Clip) -> Vec<usize> {
-        let (start, end) = (self.seconds(clip.start), self.seconds(clip.start + clip.material.len()));
+        let (start, end) = (self.seconds(clip.start), self.seconds(clip.start + clip.len));
         let mut labels = match &self.dataset.items[clip.index].truth {
             Truth::Label(label) => vec![*label],
             Truth::Spans(spans) => {
@@ -95,7 +110,7 @@ impl<'a> ExampleMaker<'a> {
                     counts.each[*label] += 1.0;
                 }
                 Truth::Spans(spans) => {
-                    let frames = self.maker.num_frames(clip.material.len());
+                    let frames = self.maker.num_frames(clip.len);
                     let truth = self.targeter.targets(spans, frames, self.time_map(clip, 1.0, 0.0));
                     for (row, &weight) in truth.values.chunks_exact(counts.each.len()).zip(&truth.weights) {
                         counts.total += f64::from(weight);

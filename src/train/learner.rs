@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use candle_core::Var;
 use candle_core::backprop::GradStore;
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::batching::{self, Example};
 use super::checkpoint::{Checkpoint, CheckpointHeader, Keeper};
 use super::clip::{Clip, bytes_per_frame};
 use super::examples::ExampleMaker;
+use super::feed::{Draw, ExampleSet, NextPool, with_pools};
 use super::loss::{LabelWeights, Loss, count_correct, weight};
 use super::mixup;
 use super::optimizer::Optimizer;
@@ -52,7 +54,7 @@ pub(super) struct Watch<'a> {
 pub(super) struct Learner<'a> {
     config: &'a TrainConfig,
     dataset: &'a Dataset,
-    pub examples: ExampleMaker<'a>,
+    examples: &'a ExampleMaker<'a>,
     /// All that the model will hold, by name: weights that gradients move, those that are frozen, and buffers (running
     /// statistics of batch norm).
     tensors: BTreeMap<String, Var>,
@@ -96,7 +98,7 @@ impl<'a> Learner<'a> {
     pub fn new(
         config: &'a TrainConfig,
         dataset: &'a Dataset,
-        examples: ExampleMaker<'a>,
+        examples: &'a ExampleMaker<'a>,
         weights: Weights,
     ) -> Result<Self> {
         let freeze = config.training.freeze;
@@ -117,31 +119,56 @@ impl<'a> Learner<'a> {
     /// All epochs, or as many as patience and the person allow; `resumed` are not run again.
     pub fn learn(
         &self,
-        training: &[Clip],
-        validation: &[Example],
+        training: &ExampleSet,
+        validation: &ExampleSet,
         header: CheckpointHeader,
         resumed: Option<Checkpoint>,
         keeper: &mut Keeper,
         watch: &mut Watch,
     ) -> Result<Learned> {
-        let settings = &self.config.training;
-        let mut run = self.begin(training)?;
+        let clips = training.clips();
+        let mut run = self.begin(clips)?;
         let first = match resumed {
             Some(checkpoint) => self.restore(&mut run, checkpoint)?,
             None => 1,
         };
-        // Without changes a clip's frames are the same in every epoch.
-        let unchanged = match self.config.augment.enabled {
-            true => Vec::new(),
-            false => self.examples.unchanged(training)?,
-        };
+        let pools = (first..=self.config.training.epochs)
+            .flat_map(|epoch| self.plan(epoch, clips).0.into_iter().map(move |pool| (epoch, pool)));
+        with_pools(training, pools, |next_pool| {
+            self.learn_from(first, clips, next_pool, validation, run, header, keeper, watch)
+        })
+    }
+
+    /// The pools of an epoch, and the random numbers that go on behind them.
+    fn plan(&self, epoch: usize, clips: &[Clip]) -> (Vec<Vec<Draw>>, ChaCha8Rng) {
+        let settings = &self.config.training;
+        let draws = self.draws(epoch, clips);
+        let mut rng = stream(settings.seed, Use::Order { epoch: epoch as u32 });
+        let pools = batching::pools(draws.len(), settings.batch_size, &mut rng);
+        (pools.into_iter().map(|pool| pool.into_iter().map(|i| draws[i]).collect()).collect(), rng)
+    }
+
+    /// The epochs from `first` on; `next_pool` gives the clips in the order of [`Self::plan`].
+    #[expect(clippy::too_many_arguments, reason = "all that a run is made of")]
+    fn learn_from(
+        &self,
+        first: usize,
+        clips: &[Clip],
+        next_pool: &mut NextPool,
+        validation: &ExampleSet,
+        mut run: Run,
+        header: CheckpointHeader,
+        keeper: &mut Keeper,
+        watch: &mut Watch,
+    ) -> Result<Learned> {
+        let settings = &self.config.training;
         let seconds_before = run.history.last().map_or(0.0, |epoch| epoch.seconds);
         let learning_began = Instant::now();
         for epoch in first..=settings.epochs {
             if self.is_patience_over(&run.history) {
                 break;
             }
-            let progress = match self.pass(epoch, training, &unchanged, &mut run, watch)? {
+            let progress = match self.pass(epoch, clips, next_pool, &mut run, watch)? {
                 Passed::Whole(progress) => progress,
                 Passed::Interrupted => {
                     keeper.write(watch.on_event);
@@ -247,25 +274,18 @@ impl<'a> Learner<'a> {
     fn pass(
         &self,
         epoch: usize,
-        training: &[Clip],
-        unchanged: &[Example],
+        clips: &[Clip],
+        next_pool: &mut NextPool,
         run: &mut Run,
         watch: &mut Watch,
     ) -> Result<Passed> {
         let settings = &self.config.training;
         let augment = &self.config.augment;
-        let draws = self.draws(epoch, training);
-        let batches = training.len().div_ceil(settings.batch_size);
-        let mut rng = stream(settings.seed, Use::Order { epoch: epoch as u32 });
+        let batches = clips.len().div_ceil(settings.batch_size);
+        let (pools, mut rng) = self.plan(epoch, clips);
         let mut progress = Progress::default();
-        for pool in batching::pools(draws.len(), settings.batch_size, &mut rng) {
-            let pool: Vec<Example> = match augment.enabled {
-                true => pool
-                    .par_iter()
-                    .map(|&i| self.examples.augmented(&training[draws[i].clip], epoch, draws[i].again))
-                    .collect::<Result<_>>()?,
-                false => pool.iter().map(|&i| unchanged[draws[i].clip].clone()).collect(),
-            };
+        for _ in pools {
+            let pool = next_pool()?;
             for batch in batching::batches(&pool, settings.batch_size, &mut rng) {
                 let mixed = match augment.enabled && augment.mixup > 0.0 {
                     true => mixup::mixed(&batch, augment.mixup, settings.seed, epoch),
@@ -359,7 +379,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Mean loss and accuracy on the validation part, if there is one.
-    fn validate(&self, validation: &[Example], weights: &Weights) -> Result<Option<(f64, f64)>> {
+    fn validate(&self, validation: &ExampleSet, weights: &Weights) -> Result<Option<(f64, f64)>> {
         if validation.is_empty() {
             return Ok(None);
         }
@@ -367,19 +387,22 @@ impl<'a> Learner<'a> {
         let loss = Loss::plain(output);
         let shape = frame_shape(&self.examples.input);
         let network = Network::new(&self.config.network, shape, self.dataset.labels.len(), weights)?;
-        let order = batching::by_length(validation);
-        let frames = order.iter().map(|&i| validation[i].features.frames);
+        let frames = validation.frames();
+        let order = batching::by_length(&frames);
+        let frames = order.iter().map(|&i| frames[i]);
         let shards: Vec<(f64, f64)> = batching::shards(frames, SHARD_BYTES / bytes_per_frame(self.config))
             .into_par_iter()
             .map(|shard| {
-                let examples: Vec<&Example> = order[shard].iter().map(|&i| &validation[i]).collect();
+                let examples = order[shard].iter().map(|&i| validation.unchanged(i));
+                let examples = examples.collect::<Result<Vec<_>>>()?;
+                let examples: Vec<&Example> = examples.iter().map(|example| &**example).collect();
                 let (x, lengths) = batching::pad(&examples)?;
                 let logits = network.forward(&x, &lengths, None)?;
                 let loss = loss.sum(&logits, &examples)?.to_scalar::<f32>()?;
                 Ok((f64::from(loss), count_correct(&logits, &examples, output)?))
             })
             .collect::<Result<_>>()?;
-        let total = validation.iter().map(Example::weight).sum::<f64>();
+        let total = validation.weight();
         let loss = shards.iter().map(|(loss, _)| loss).sum::<f64>() / total;
         let correct: f64 = shards.iter().map(|(_, correct)| correct).sum();
         Ok(Some((loss, correct / total)))
@@ -470,14 +493,6 @@ fn copied(weights: &Weights) -> Result<Weights> {
 
 pub(super) fn stopped_too_early() -> Error {
     Error::new(ErrorKind::Interrupted, "stopped before the first epoch was over; there is no model to keep")
-}
-
-/// A clip of an epoch.
-struct Draw {
-    /// Its place among the training clips.
-    clip: usize,
-    /// How often it was drawn before in this epoch.
-    again: usize,
 }
 
 /// What a step has come to.

@@ -8,13 +8,17 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::checkpoint::{Checkpoint, CheckpointHeader, Keeper, comparable};
-use super::clip::{Clip, ClipMaker, Loaded, Material, load_embedding, resolve};
+use super::clip::{Clip, ClipMaker, Loaded, load_embedding, resolve};
 use super::examples::ExampleMaker;
+use super::feed::ExampleSet;
 use super::fine_tune::{adopt, load_base, transplant};
 use super::fingerprint::fingerprint;
 use super::learner::{Learner, Watch, stopped_too_early};
 use super::split::{Parts, split};
-use super::{ClassWeights, Dataset, Event, Item, Outcome, Sampling, StopReason, TrainConfig, TrainingConfig};
+use super::{
+    ClassWeights, DataConfig, Dataset, Event, Item, Outcome, Part, Sampling, StopReason, TrainConfig,
+    TrainingConfig,
+};
 use crate::decide::{Decisions, Exclusive, Onsets, Rule, Thresholds};
 use crate::error::some_of;
 use crate::evaluate::{DEFAULT_COLLAR, Failure, Measured, evaluate_files, evaluate_recordings};
@@ -23,11 +27,10 @@ use crate::media::MediaOptions;
 use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task, check_label, frame_shape};
 use crate::nn::{Network, Weights};
 use crate::pipeline::{Classifier, Tagger};
+use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result, TOOL};
 
-/// Most samples, or as much in pictures or vectors, that are held in memory at once, all clips together: 8 GiB.
-const MAX_NUMBERS_IN_MEMORY: usize = 2 << 30;
-/// Files that are read between two looks at the limit and two reports of progress.
+/// Files that are read between two reports of progress.
 const FILES_AT_ONCE: usize = 64;
 
 /// How a run is kept safe, and how strict it is.
@@ -98,11 +101,11 @@ pub fn train(
         None => load_embedding(config)?,
     };
     let maker = ClipMaker::new(config, &dataset.labels, embedding.as_ref())?;
-    maker.warnings().iter().for_each(|warning| on_event(Event::Warning(warning.clone())));
+    maker.background_warnings().iter().for_each(|warning| on_event(Event::Warning(warning.clone())));
     let loader = Loader { config, dataset: &dataset, maker: &maker, strict: options.strict, stop };
-    let (training, seconds) = loader.load(&mut parts.train, "training", on_event)?;
-    let (validation, more) = loader.load(&mut parts.validation, "validation", on_event)?;
-    check_training(&training, &dataset, &parts, on_event)?;
+    let (training, seconds) = loader.load(&mut parts.train, Part::Train, on_event)?;
+    let (validation, more) = loader.load(&mut parts.validation, Part::Validation, on_event)?;
+    check_training(config, &training, &dataset, &parts, on_event)?;
     let fingerprint = fingerprint(&dataset, &parts)?;
     fingerprint.warnings.into_iter().for_each(|warning| on_event(Event::Warning(warning)));
     on_event(Event::Loaded { clips: parts.train.len() + parts.validation.len(), seconds: seconds + more });
@@ -115,12 +118,17 @@ pub fn train(
     let weights = first_weights(config, base.as_ref(), &dataset.labels, on_event)?;
     let normalization = base.as_ref().and_then(Model::normalization).cloned();
     let examples = ExampleMaker::new(config, &dataset, maker, &training, normalization)?;
-    let validation = examples.unchanged(&validation)?;
-    let learner = Learner::new(config, &dataset, examples, weights)?;
+    examples.cache_warnings().into_iter().for_each(|warning| on_event(Event::Warning(warning)));
+    let validation = ExampleSet::unchanging(&examples, validation)?;
+    let training = match config.augment.enabled {
+        true => ExampleSet::changing(&examples, training),
+        false => ExampleSet::unchanging(&examples, training)?,
+    };
+    let learner = Learner::new(config, &dataset, &examples, weights)?;
     let mut keeper = Keeper::new(options.checkpoint.clone(), config.training.checkpoint_minutes);
     let mut watch = Watch { on_event, stop, start };
     let learned = learner.learn(&training, &validation, header, resumed, &mut keeper, &mut watch)?;
-    let normalization = learner.examples.normalization;
+    let normalization = examples.normalization.clone();
 
     let mut header = ModelHeader {
         format_version: FORMAT_VERSION,
@@ -224,14 +232,13 @@ fn warn_of_settings(config: &TrainConfig, input: &InputConfig, on_event: &mut dy
 /// # Errors
 /// [`ErrorKind::Dataset`] for a label of which nothing could be read.
 fn check_training(
+    config: &TrainConfig,
     training: &[Clip],
     dataset: &Dataset,
     parts: &Parts,
     on_event: &mut dyn FnMut(Event),
 ) -> Result<()> {
-    let is_one_picture =
-        |clip: &Clip| matches!(&clip.material, Material::Pictures(pictures) if pictures.len() == 1);
-    if training.iter().all(is_one_picture) {
+    if config.input().kind() == InputKind::Video && training.iter().all(|clip| clip.len == 1) {
         let message = "every training clip is a single picture; the frames of a video go into a folder of their own, \
                        within that of their label";
         on_event(Event::Warning(message.into()));
@@ -330,31 +337,32 @@ impl Loader<'_> {
     fn load(
         &self,
         indices: &mut Vec<usize>,
-        part: &str,
+        part: Part,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(Vec<Clip>, f64)> {
         let Self { config, dataset, maker, strict, stop } = *self;
         let total = indices.len();
         let mut clips: Vec<Clip> = Vec::with_capacity(total);
         let mut read = Vec::with_capacity(total);
-        let (mut numbers, mut seconds, mut done) = (0, 0.0, 0);
+        let (mut from_cache, mut seconds, mut done) = (0, 0.0, 0);
+        let changing = part == Part::Train && config.augment.enabled;
         for chunk in indices.chunks(FILES_AT_ONCE) {
-            let loaded: Vec<_> =
-                chunk.par_iter().map(|&index| (index, maker.load(&dataset.items[index]))).collect();
+            let load = |&index: &usize| (index, maker.load(&dataset.items[index], index, changing));
+            let loaded: Vec<_> = chunk.par_iter().map(load).collect();
             for (index, result) in loaded {
                 match result {
-                    Ok(Loaded { material, duration, warnings }) => {
-                        numbers += material.size();
+                    Ok(Loaded { clips: pieces, duration, warnings, cached }) => {
                         seconds += duration;
+                        from_cache += usize::from(cached);
                         let path = dataset.items[index].path.display();
                         warnings
                             .into_iter()
                             .for_each(|warning| on_event(Event::Warning(format!("{path}: {warning}"))));
                         dataset.items[index].check_spans(duration)?;
                         read.push(index);
-                        match config.task() {
-                            Task::Classify => clips.push(Clip { material, index, start: 0, id: index }),
-                            Task::Tag => maker.cut(&material, index, &mut clips),
+                        for mut clip in pieces {
+                            clip.id = if config.task() == Task::Classify { index } else { clips.len() };
+                            clips.push(clip);
                         }
                     }
                     Err(error) if strict => return Err(error),
@@ -363,19 +371,26 @@ impl Loader<'_> {
                     }
                 }
             }
-            if numbers > MAX_NUMBERS_IN_MEMORY {
-                let message = format!(
-                    "the {part} clips take more than {} GB of memory together; use fewer clips, a lower sample_rate or \
-                     frame_rate, or smaller pictures",
-                    (4 * MAX_NUMBERS_IN_MEMORY) >> 30
-                );
-                return Err(Error::new(ErrorKind::Limit, message));
-            }
             if stop.load(Ordering::Relaxed) {
                 return Err(stopped_too_early());
             }
             done += chunk.len();
             on_event(Event::Loading { done, total });
+        }
+        let part = if part == Part::Train { "training" } else { "validation" };
+        if maker.has_cache() {
+            let message = format!("{from_cache} of {} {part} files came from the cache", read.len());
+            on_event(Event::Message(message));
+        }
+        let left = clips.iter().filter(|clip| !clip.is_held()).count();
+        if left > 0 {
+            on_event(Event::Message(format!(
+                "{left} of {} {part} clips do not fit into memory ([data] memory_gb = {}): they are read again in \
+                 each epoch{}",
+                clips.len(),
+                config.data.memory_gb,
+                if maker.has_cache() { "" } else { ", which --cache makes faster" }
+            )));
         }
         if clips.is_empty() && total > 0 {
             let message = format!("none of the {total} {part} clips could be read; the warnings say why");
@@ -389,6 +404,9 @@ impl Loader<'_> {
 /// Where the data lies on this machine is nobody's business, and the same training gives the same model anywhere.
 fn without_folders(config: &TrainConfig) -> TrainConfig {
     let mut config = config.clone();
+    // Nor are how much memory it has, and what it keeps.
+    let DataConfig { cache, cache_gb, memory_gb, .. } = DataConfig::default();
+    config.data = DataConfig { cache, cache_gb, memory_gb, ..config.data };
     config.paths_mut().for_each(|path| *path = path.file_name().map(PathBuf::from).unwrap_or_default());
     let from = &mut config.training.from;
     *from = Path::new(from.as_str()).file_name().unwrap_or_default().to_string_lossy().into_owned();

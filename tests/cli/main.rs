@@ -3,6 +3,7 @@
 mod bad_input;
 mod classify;
 mod events;
+mod feeding;
 mod info;
 mod long_training;
 mod probe;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Recordings of beeps, low and high, with pauses; `path,onset,offset,label` of each.
-fn beeps(place: &Workplace, recordings: usize) -> String {
+pub(super) fn beeps(place: &Workplace, recordings: usize) -> String {
     let mut table = String::from("path,onset,offset,label,note\n");
     let mut manifest = String::from("path,split\n");
     for recording in 0..recordings {
@@ -177,7 +177,7 @@ fn frames_are_mixed_weighed_and_drawn_as_clips_are() {
     for more in [&[][..], &["--exclusive"]] {
         let args =
             ["train", "--config", "mixed.toml", "--manifest", "manifest.csv", "--labels", "labels.csv"];
-        let run = place.run(&[&args, &["-o", "mixed.safetensors"], more].concat());
+        let run = place.run(&[&args[..], &["-o", "mixed.safetensors"], more].concat());
         assert_eq!(run.code(), 0, "{}", run.stderr());
         assert!(run.stderr().contains("rare labels count twice over"), "{}", run.stderr());
         assert!(run.json()["test"]["frames"]["f1"].as_f64().unwrap() > 0.85, "{}", run.json()["test"]);
