@@ -22,7 +22,7 @@ use assert_cmd::Command;
 use percept::decide::{Decisions, Exclusive, Rule};
 use percept::features::{FeatureConfig, InputConfig, Normalize};
 use percept::model::{Model, ModelHeader, Precision, Provenance, Task};
-use percept::nn::{Network, NetworkConfig, Pooling};
+use percept::nn::{FrameShape, Network, NetworkConfig, Pooling};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -121,6 +121,17 @@ fn tiny_model(task: Task) -> Model {
 }
 
 fn tiny(task: Task, bidirectional: bool) -> Model {
+    tiny_network(task, NetworkConfig { bidirectional, ..NetworkConfig::default() })
+}
+
+/// As [`tiny`], with convolutions over time and frequency.
+fn tiny_crnn(task: Task, bidirectional: bool) -> Model {
+    let (conv_channels, conv_pool) = (vec![6, 9], vec![[1, 2], [1, 2]]);
+    let network = NetworkConfig { conv_channels, conv_pool, conv_output_size: 5, ..NetworkConfig::default() };
+    tiny_network(task, NetworkConfig { bidirectional, ..network })
+}
+
+fn tiny_network(task: Task, network: NetworkConfig) -> Model {
     let features =
         FeatureConfig { sample_rate: 8000, n_fft: 256, hop_length: 80, n_mels: 8, ..Default::default() };
     let features = FeatureConfig { normalize: Normalize::None, ..features };
@@ -128,10 +139,10 @@ fn tiny(task: Task, bidirectional: bool) -> Model {
         Task::Classify => (Pooling::Attention, None),
         Task::Tag => (Pooling::None, Some(plain_decisions())),
     };
-    let network =
-        NetworkConfig { hidden_size: 4, num_layers: 1, pooling, bidirectional, ..Default::default() };
+    let network = NetworkConfig { hidden_size: 4, num_layers: 1, pooling, ..network };
     let labels: Vec<String> = ["low", "middle", "high"].map(String::from).to_vec();
-    let weights: BTreeMap<_, _> = Network::init(&network, features.num_features(), labels.len(), 7)
+    let shape = FrameShape { channels: 1, height: features.num_features(), width: 1, rest: 0 };
+    let weights: BTreeMap<_, _> = Network::init(&network, shape, labels.len(), 7)
         .unwrap()
         .into_iter()
         .map(|(name, var)| (name, var.as_tensor().clone()))
