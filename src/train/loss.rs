@@ -213,9 +213,9 @@ mod tests {
         [of_clips, loss.sum(&logits, &[&frames()]).unwrap().to_scalar().unwrap()]
     }
 
-    fn check(loss: &Loss, expected: f32) {
+    fn check(loss: &Loss, expected: f64) {
         for actual in sum(loss) {
-            assert!((actual - expected).abs() < 3e-6, "{loss:?}: {actual} {expected}");
+            assert!((f64::from(actual) - expected).abs() < 3e-6, "{loss:?}: {actual} {expected}");
         }
     }
 
@@ -245,7 +245,10 @@ mod tests {
         let weighted = Loss { weights: Some(weights), ..plain };
         let logits = Tensor::new(&[LOGITS[1]], &Device::Cpu).unwrap();
         let actual: f32 = weighted.sum(&logits, &[&clips()[1]]).unwrap().to_scalar().unwrap();
-        assert!((actual - (0.7981388568878174 + 0.4832974970340729 + 0.04858732223510742)).abs() < 1e-6);
+        assert!(
+            (f64::from(actual) - (0.7981388568878174 + 0.4832974970340729 + 0.04858732223510742)).abs()
+                < 1e-6
+        );
     }
 
     #[test]
@@ -275,11 +278,11 @@ mod tests {
         // compute_class_weight('balanced', classes=[0, 1, 2], y=[0] * 6 + [1] * 3 + [2])
         let counts = LabelCounts { total: 10.0, each: vec![6.0, 3.0, 1.0] };
         let weights = LabelWeights::balanced(&counts, OutputKind::Softmax);
-        assert_eq!(weights.held, [0.55555556, 1.11111111, 3.33333333]);
+        assert_eq!(weights.held, [0.55555556, 1.11111111, 3.33333333].map(|weight: f64| weight as f32));
         // compute_class_weight('balanced', classes=[0, 1], y=[0] * 9 + [1] * 3)
         let counts = LabelCounts { total: 12.0, each: vec![3.0, 0.0] };
         let weights = LabelWeights::balanced(&counts, OutputKind::Sigmoid);
-        assert_eq!((weights.held, weights.not_held), (vec![2.0, 1.0], vec![0.66666667, 0.5]));
+        assert_eq!((weights.held, weights.not_held), (vec![2.0, 1.0], vec![0.66666667f64 as f32, 0.5]));
     }
 
     #[test]
