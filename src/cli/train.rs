@@ -207,11 +207,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
             progress.on_event(Event::Message(message));
         }
     };
-    let outcome = Survey::new(&config, None, &mut on_event, &stop).and_then(|survey| {
-        Ok((survey.baselines(&config)?, train(&config, &name, &options, &mut on_event, &stop)?))
-    });
+    // What is wrong with the data, training says, with all else that it knows of it.
+    let survey = Survey::new(&config, None, &mut on_event, &stop).ok();
+    let baselines = survey.and_then(|survey| survey.baselines(&config).ok().flatten());
+    let outcome = train(&config, &name, &options, &mut on_event, &stop);
     let (warnings, failures) = progress.finish();
-    let (baselines, outcome) = outcome?;
+    let outcome = outcome?;
     outcome.model.save(path)?;
     say(summary(&outcome, path));
     match (outcome.stop_reason, &files.checkpoint) {

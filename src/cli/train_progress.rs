@@ -75,10 +75,15 @@ impl Progress {
     }
 
     fn loading(&mut self, done: usize, total: usize) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
+        let Some(bar) = &self.bar else { return };
+        // The next of several trainings reads again.
+        if self.phase == Phase::Learning {
+            self.phase = Phase::Loading;
+            self.last.clear();
+            bar.set_style(loading_style());
         }
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
     }
 
     /// `done` of `total` batches of the whole run are learned.

@@ -363,3 +363,84 @@ fn evenly(count: usize, most: usize) -> Vec<usize> {
 fn first(row: &[bool]) -> Option<usize> {
     row.iter().position(|&holds| holds)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::write_wav;
+    use crate::signal::Signal;
+    use crate::train::{Item, LabelsConfig, Span};
+
+    /// Recordings of 1 s with a tone in the middle, low or high, and a configuration for them.
+    fn tones(folder: &Path, recordings: usize, exclusive: bool) -> (TrainConfig, Dataset) {
+        let first = usize::from(exclusive);
+        let item = |i: usize| {
+            let frequency = [400.0, 2000.0][i % 2];
+            let tone = |n: usize| 0.3 * (n as f32 * frequency * std::f32::consts::TAU / 8000.0).sin();
+            let samples = (0..8000).map(|n| if (2400..5600).contains(&n) { tone(n) } else { 0.0 }).collect();
+            let path = folder.join(format!("{i}.wav"));
+            write_wav(&path, &Signal { samples, sample_rate: 8000 }).unwrap();
+            let spans = vec![Span { onset: 0.3, offset: 0.7, label: first + i % 2, line: 2 }];
+            Item { path, truth: Truth::Spans(spans), part: None, group: None, line: None, label_file: None }
+        };
+        let names = if exclusive { &["background", "high", "low"][..] } else { &["high", "low"] };
+        let dataset = Dataset {
+            labels: names.iter().map(|name| name.to_string()).collect(),
+            has_background: exclusive,
+            items: (0..recordings).map(item).collect(),
+            messages: vec![],
+        };
+        let mut config = TrainConfig {
+            labels: LabelsConfig { source: Some("x".into()), exclusive, ..Default::default() },
+            ..TrainConfig::default()
+        };
+        config.features.sample_rate = 8000;
+        config.features.n_mels = 16;
+        (config, dataset)
+    }
+
+    fn baselines(config: &TrainConfig, dataset: &Dataset, parts: &Parts) -> Baselines {
+        let vectors = Vectors::read(config, dataset, &mut |_| {}, &AtomicBool::new(false)).unwrap();
+        vectors.baselines(parts).unwrap()
+    }
+
+    #[test]
+    fn frames_of_a_tagger_have_a_baseline_whether_or_not_labels_exclude_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts { train: (0..8).collect(), test: (8..12).collect(), ..Parts::default() };
+        for exclusive in [true, false] {
+            let (config, dataset) = tones(folder.path(), 12, exclusive);
+            let Baselines { validation, test } = baselines(&config, &dataset, &parts);
+            let test = test.unwrap();
+            assert_eq!((validation, test.measured_on), (None, 4 * 51));
+            // Of 51 frames 20 have the tone; a frame at its edge may look like it.
+            assert!((test.majority.accuracy - 31.0 / 51.0).abs() < 0.03, "{:?}", test.majority);
+            assert_eq!(test.majority.f1, Some(0.0));
+            assert!(test.logistic_regression.accuracy > 0.9, "{:?}", test.logistic_regression);
+            assert!(test.logistic_regression.f1.unwrap() > 0.9, "{:?}", test.logistic_regression);
+        }
+    }
+
+    #[test]
+    fn too_little_to_learn_from_gives_no_baseline_and_a_lost_file_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, mut dataset) = tones(folder.path(), 4, true);
+        dataset.items[1].path = folder.path().join("gone.wav");
+        let vectors = Vectors::read(&config, &dataset, &mut |_| {}, &AtomicBool::new(false)).unwrap();
+        let parts = Parts { train: vec![1], test: vec![0], ..Parts::default() };
+        assert_eq!(vectors.baselines(&parts), None);
+        let parts = Parts { train: vec![0, 1, 2], test: vec![1, 3], ..Parts::default() };
+        assert_eq!(vectors.baselines(&parts).unwrap().test.unwrap().measured_on, 51);
+    }
+
+    #[test]
+    fn what_is_looked_at_is_evenly_spaced() {
+        assert_eq!(evenly(10, 4), [0, 2, 5, 7]);
+        assert_eq!(evenly(3, 8), [0, 1, 2]);
+        assert!(evenly(0, 8).is_empty());
+        let rows = Rows { data: (0..6).map(|x| x as f32).collect(), dim: 2 };
+        let mut sampled = Sampled { rows, numbers: vec![0, 5, 10], total: 11 };
+        sampled.halve();
+        assert_eq!((sampled.rows.data, sampled.numbers), (vec![0.0, 1.0, 4.0, 5.0], vec![0, 10]));
+    }
+}

@@ -320,6 +320,24 @@ mod tests {
     }
 
     #[test]
+    fn a_fold_that_is_tested_stands_in_for_the_split() {
+        let text = "path,label,split,fold\na.wav,dog,train,1\nb.wav,cat,train,2\n\"c, d.wav\",dog,test,3\n";
+        let with = |fold: &str| {
+            load_with(text, |c| {
+                c.folds = "fold".into();
+                c.test_fold = fold.into();
+            })
+        };
+        let data = with("2").unwrap();
+        let parts: Vec<_> = data.items.iter().map(|item| item.part.unwrap()).collect();
+        assert_eq!(parts, [Part::Train, Part::Test, Part::Train]);
+        assert!(data.messages.contains(&"columns that are not used: split".to_string()));
+        assert!(with("4").unwrap_err().message.contains("no row has \"4\" in the column \"fold\""));
+        // Without a fold to test it is a column as any other.
+        assert_eq!(with("").unwrap().items[2].part, Some(Part::Test));
+    }
+
+    #[test]
     fn damaged_rows_name_their_line() {
         for (text, part) in [
             ("path,label\na.wav,dog\nb.wav\n", "the row has 1 fields, the first line has 2"),

@@ -390,4 +390,35 @@ mod tests {
         let data = dataset([(0, None, None), (0, None, None)]);
         assert!(split(&data, &fractions(0.0, 0.0), 0).unwrap_err().message.contains("at least two labels"));
     }
+
+    #[test]
+    fn recordings_with_labels_in_time_keep_their_groups_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut manifest, mut labels) = ("path,day\n".to_string(), "path,onset,offset,label\n".to_string());
+        for i in 0..24 {
+            std::fs::write(root.path().join(format!("{i}.wav")), "x").unwrap();
+            manifest += &format!("{i}.wav,day{}\n", i % 6);
+            labels += &format!("{i}.wav,0.5,1,{}\n", ["a", "b"][i % 2]);
+        }
+        let place = |name: &str, text: String| {
+            std::fs::write(root.path().join(name), text).unwrap();
+            Some(root.path().join(name))
+        };
+        let data = DataConfig {
+            manifest: place("m.csv", manifest),
+            group_column: "day".into(),
+            ..fractions(0.3, 0.2)
+        };
+        let labels = crate::train::LabelsConfig { source: place("labels.csv", labels), ..Default::default() };
+        let dataset = Dataset::load_timed(&data, &labels).unwrap();
+        for seed in 0..10 {
+            let parts = split(&dataset, &data, seed).unwrap();
+            check_whole(&dataset, &parts);
+            let days = |part: Part| -> BTreeSet<_> {
+                parts.get(part).iter().map(|&i| dataset.items[i].group.clone().unwrap()).collect()
+            };
+            assert_eq!(days(Part::Test).len() + days(Part::Validation).len() + days(Part::Train).len(), 6);
+            assert!(!parts.test.is_empty() && !parts.validation.is_empty(), "seed {seed}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod classify;
 mod events;
 mod feeding;
+mod honest;
 mod info;
 mod long_training;
 mod probe;
