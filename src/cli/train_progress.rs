@@ -77,7 +77,7 @@ impl Progress {
     fn loading(&mut self, done: usize, total: usize) {
         let Some(bar) = &self.bar else { return };
         // The next of several trainings reads again.
-        if self.phase == Phase::Learning {
+        if matches!(self.phase, Phase::Learning { .. }) {
             self.phase = Phase::Loading;
             self.last.clear();
             bar.set_style(loading_style());
