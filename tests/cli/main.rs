@@ -125,13 +125,6 @@ fn tiny(task: Task, bidirectional: bool) -> Model {
     tiny_network(task, NetworkConfig { bidirectional, ..NetworkConfig::default() })
 }
 
-/// As [`tiny`], with convolutions over time and frequency.
-fn tiny_crnn(task: Task, bidirectional: bool) -> Model {
-    let (conv_channels, conv_pool) = (vec![6, 9], vec![[1, 2], [1, 2]]);
-    let network = NetworkConfig { conv_channels, conv_pool, conv_output_size: 5, ..NetworkConfig::default() };
-    tiny_network(task, NetworkConfig { bidirectional, ..network })
-}
-
 fn tiny_network(task: Task, network: NetworkConfig) -> Model {
     let features =
         FeatureConfig { sample_rate: 8000, n_fft: 256, hop_length: 80, n_mels: 8, ..Default::default() };
