@@ -100,9 +100,12 @@ pub fn plan(config: &TrainConfig) -> Result<FoldPlan> {
             config.data.split_column.clear();
             config.data.folds.clear();
             config.data.test_fold.clear();
-            by_group(&Dataset::of(&config)?, &column).map_err(|error| match &config.data.manifest {
-                Some(manifest) => error.with_path(manifest),
-                None => error,
+            let said = |e: Error| Error { message: e.message.replace("--group-column", "--folds"), ..e };
+            by_group(&Dataset::of(&config).map_err(said)?, &column).map_err(|error| {
+                match &config.data.manifest {
+                    Some(manifest) => error.with_path(manifest),
+                    None => error,
+                }
             })
         }
     }
