@@ -158,8 +158,11 @@ fn loss(logits: &mut [f64], truths: Truths, i: usize) -> f64 {
     }
 }
 
+/// A function's value and gradient at a point.
+type Objective<'a> = dyn Fn(&[f64]) -> (f64, Vec<f64>) + 'a;
+
 /// L-BFGS with a backtracking line search, for a convex function that gives its value and gradient.
-fn minimise(mut x: Vec<f64>, objective: &dyn Fn(&[f64]) -> (f64, Vec<f64>), tolerance: f64) -> Vec<f64> {
+fn minimise(mut x: Vec<f64>, objective: &Objective, tolerance: f64) -> Vec<f64> {
     let (mut value, mut gradient) = objective(&x);
     // Steps, differences of gradients, and 1 over their product.
     let mut memory: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new();
