@@ -72,6 +72,10 @@ struct Whole {
     warnings: Vec<String>,
 }
 
+/// The file that was read last, by its place in the data set: for its next clip it need not be read again.
+#[derive(Default)]
+pub(super) struct LastRead(Option<(usize, Material)>);
+
 /// Memory that is left for clips, in bytes. Taken by whoever comes first: what is learned does not depend on it.
 struct Room(AtomicUsize);
 
@@ -229,20 +233,26 @@ impl<'a> ClipMaker<'a> {
     ///
     /// # Errors
     /// With its path: those of the file, which may have changed since it was read first.
-    pub fn material<'c>(&self, clip: &'c Clip, item: &Item) -> Result<Cow<'c, Material>> {
+    pub fn material<'c>(
+        &self,
+        clip: &'c Clip,
+        item: &Item,
+        last: &mut LastRead,
+    ) -> Result<Cow<'c, Material>> {
         if let Held::Material(material) = &clip.held {
             return Ok(Cow::Borrowed(material));
         }
-        let again = || {
+        let mut again = || {
             if let Some(part) = clip.key.and_then(|key| self.cached(&key, Some((clip.start, clip.len)))) {
                 return Ok(part.material);
             }
-            let whole = self.read(item)?;
-            if let Some(key) = &clip.key {
-                self.keep(key, &whole);
-            }
-            match clip.start + clip.len <= whole.material.len() {
-                true => Ok(whole.material.part(clip.start, clip.len)),
+            let whole = match last.0.take() {
+                Some((index, whole)) if index == clip.index => whole,
+                _ => self.read(item)?.material,
+            };
+            let (_, whole) = last.0.insert((clip.index, whole));
+            match clip.start + clip.len <= whole.len() {
+                true => Ok(whole.part(clip.start, clip.len)),
                 false => Err(Error::new(ErrorKind::Damaged, "has become shorter since training began")),
             }
         };
@@ -253,18 +263,23 @@ impl<'a> ClipMaker<'a> {
     ///
     /// # Errors
     /// As [`Self::material`].
-    pub fn unchanged<'c>(&self, clip: &'c Clip, item: &Item) -> Result<Cow<'c, Features>> {
+    pub fn unchanged<'c>(
+        &self,
+        clip: &'c Clip,
+        item: &Item,
+        last: &mut LastRead,
+    ) -> Result<Cow<'c, Features>> {
         match &clip.held {
             Held::Features(features) => Ok(Cow::Borrowed(features)),
-            _ => self.frames_of(clip, || self.material(clip, item)).map(Cow::Owned),
+            _ => self.frames_of(clip, || self.material(clip, item, last)).map(Cow::Owned),
         }
     }
 
-    /// Frames of a clip that will not be needed again in any other way.
-    pub fn take_unchanged(&self, clip: &mut Clip, item: &Item) -> Result<Features> {
+    /// The same of a clip that will not be needed again: what is held of it goes.
+    pub fn take_unchanged(&self, clip: &mut Clip, item: &Item, last: &mut LastRead) -> Result<Features> {
         match std::mem::replace(&mut clip.held, Held::Nothing) {
             Held::Features(features) => Ok(features),
-            _ => self.unchanged(clip, item).map(Cow::into_owned),
+            _ => self.unchanged(clip, item, last).map(Cow::into_owned),
         }
     }
 

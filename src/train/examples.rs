@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::batching::{Example, Target};
-use super::clip::{Clip, ClipMaker, Frames};
+use super::clip::{Clip, ClipMaker, Frames, LastRead};
 use super::loss::LabelCounts;
 use super::random::{Use, stream};
 use super::targets::{Targeter, TimeMap};
@@ -51,37 +51,43 @@ impl<'a> ExampleMaker<'a> {
     fn statistics(&self, clips: &[Clip]) -> Result<Normalization> {
         let mut all = Statistics::default();
         for clips in clips.chunks(CLIPS_AT_ONCE) {
-            let of = |clip: &Clip| {
-                let features = self.maker.unchanged(clip, &self.dataset.items[clip.index])?;
-                Ok(Statistics::of(&features))
+            let of_file = |clips: &[Clip]| {
+                let mut last = LastRead::default();
+                let mut of = |clip: &Clip| {
+                    let item = &self.dataset.items[clip.index];
+                    Ok(Statistics::of(&*self.maker.unchanged(clip, item, &mut last)?))
+                };
+                clips.iter().map(&mut of).collect::<Result<Vec<_>>>()
             };
-            let each: Vec<Statistics> = clips.par_iter().map(of).collect::<Result<_>>()?;
-            each.iter().for_each(|statistics| all.merge(statistics));
+            let files: Vec<_> = clips.par_chunk_by(|a, b| a.index == b.index).map(of_file).collect();
+            for file in files {
+                file?.iter().for_each(|statistics| all.merge(statistics));
+            }
         }
         Ok(self.input.pooled(all.finish()?))
     }
 
     /// A clip as it is, analysed and normalised.
-    pub fn unchanged(&self, clip: &Clip) -> Result<Example> {
-        let features = self.maker.unchanged(clip, &self.dataset.items[clip.index])?;
+    pub fn unchanged(&self, clip: &Clip, last: &mut LastRead) -> Result<Example> {
+        let features = self.maker.unchanged(clip, &self.dataset.items[clip.index], last)?;
         self.example(Frames::unchanged(features.into_owned()), clip)
     }
 
-    /// The same of a clip whose frames may be taken out of it.
-    pub fn take_unchanged(&self, clip: &mut Clip) -> Result<Example> {
-        let features = self.maker.take_unchanged(clip, &self.dataset.items[clip.index])?;
+    /// The same of a clip that will not be needed again: what is held of it goes.
+    pub fn take_unchanged(&self, clip: &mut Clip, last: &mut LastRead) -> Result<Example> {
+        let features = self.maker.take_unchanged(clip, &self.dataset.items[clip.index], last)?;
         self.example(Frames::unchanged(features), clip)
     }
 
     /// A training clip, changed as it is in `epoch`; otherwise for each time that it is there `again`.
-    pub fn augmented(&self, clip: &Clip, epoch: usize, again: usize) -> Result<Example> {
+    pub fn augmented(&self, clip: &Clip, epoch: usize, again: usize, last: &mut LastRead) -> Result<Example> {
         let (epoch, clip_id) = (epoch as u32, clip.id as u32);
         let purpose = match again {
             0 => Use::Augment { epoch, clip: clip_id },
             _ => Use::AugmentAgain { epoch, clip: clip_id, again: again as u32 },
         };
         let mut rng = stream(self.config.training.seed, purpose);
-        let material = self.maker.material(clip, &self.dataset.items[clip.index])?;
+        let material = self.maker.material(clip, &self.dataset.items[clip.index], last)?;
         self.example(self.maker.augmented(&material, &mut rng)?, clip)
     }
 

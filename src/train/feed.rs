@@ -1,6 +1,7 @@
 //! Feeds the network: clips of a part as examples, and the next pool of them while it learns from this one.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
@@ -8,7 +9,7 @@ use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 use super::batching::Example;
-use super::clip::Clip;
+use super::clip::{Clip, LastRead};
 use super::examples::ExampleMaker;
 use crate::{Error, ErrorKind, Result};
 
@@ -54,14 +55,19 @@ impl<'a> ExampleSet<'a> {
 
     /// Clips that stay as they are.
     pub fn unchanging(maker: &'a ExampleMaker<'a>, mut clips: Vec<Clip>) -> Result<Self> {
-        let made = |clip: &mut Clip| {
-            let held = clip.is_held();
-            let example = maker.take_unchanged(clip)?;
-            let (frames, weight) = (example.features.frames, example.weight());
-            Ok(Unchanging { frames, weight, held: held.then_some(example) })
+        let of_file = |clips: &mut [Clip]| {
+            let mut last = LastRead::default();
+            let mut made = |clip: &mut Clip| {
+                let held = clip.is_held();
+                let example = maker.take_unchanged(clip, &mut last)?;
+                let (frames, weight) = (example.features.frames, example.weight());
+                Ok(Unchanging { frames, weight, held: held.then_some(example) })
+            };
+            clips.iter_mut().map(&mut made).collect::<Result<Vec<_>>>()
         };
-        let each = clips.par_iter_mut().map(made).collect::<Result<_>>()?;
-        Ok(Self { maker, clips, kind: Kind::Unchanging(each) })
+        let files = clips.par_chunk_by_mut(|a, b| a.index == b.index).map(of_file);
+        let files = files.collect::<Result<Vec<_>>>()?;
+        Ok(Self { maker, clips, kind: Kind::Unchanging(files.into_iter().flatten().collect()) })
     }
 
     pub fn clips(&self) -> &[Clip] {
@@ -90,20 +96,47 @@ impl<'a> ExampleSet<'a> {
     }
 
     /// Clip `i` as it is.
-    pub fn unchanged(&self, i: usize) -> Result<Cow<'_, Example>> {
+    pub fn unchanged(&self, i: usize, last: &mut LastRead) -> Result<Cow<'_, Example>> {
         match self.sizes().get(i) {
             Some(Unchanging { held: Some(example), .. }) => Ok(Cow::Borrowed(example)),
-            _ => self.maker.unchanged(&self.clips[i]).map(Cow::Owned),
+            _ => self.maker.unchanged(&self.clips[i], last).map(Cow::Owned),
         }
     }
 
+    fn is_held(&self, i: usize) -> bool {
+        match &self.kind {
+            Kind::Changing => self.clips[i].is_held(),
+            Kind::Unchanging(clips) => clips[i].held.is_some(),
+        }
+    }
+
+    /// The clips of a pool, in its order. Those that are read again are made file by file, so that each is read once.
     fn pool(&self, draws: &[Draw], epoch: usize, given_up: &AtomicBool) -> Result<Vec<Example>> {
-        let example = |draw: &Draw| match (&self.kind, given_up.load(Ordering::Relaxed)) {
-            (_, true) => Err(nobody_waits()),
-            (Kind::Changing, _) => self.maker.augmented(&self.clips[draw.clip], epoch, draw.again),
-            (Kind::Unchanging(_), _) => self.unchanged(draw.clip).map(Cow::into_owned),
+        let (mut jobs, mut files) = (Vec::new(), BTreeMap::<usize, Vec<usize>>::new());
+        for (at, draw) in draws.iter().enumerate() {
+            match self.is_held(draw.clip) {
+                true => jobs.push(vec![at]),
+                false => files.entry(self.clips[draw.clip].index).or_default().push(at),
+            }
+        }
+        jobs.extend(files.into_values());
+        let done = |job: &Vec<usize>| {
+            let mut last = LastRead::default();
+            let mut example = |&at: &usize| {
+                let Draw { clip, again } = draws[at];
+                let example = match (&self.kind, given_up.load(Ordering::Relaxed)) {
+                    (_, true) => Err(nobody_waits()),
+                    (Kind::Changing, _) => self.maker.augmented(&self.clips[clip], epoch, again, &mut last),
+                    (Kind::Unchanging(_), _) => self.unchanged(clip, &mut last).map(Cow::into_owned),
+                };
+                Ok((at, example?))
+            };
+            job.iter().map(&mut example).collect::<Result<Vec<_>>>()
         };
-        draws.par_iter().map(example).collect()
+        let mut made =
+            jobs.par_iter().map(done).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect::<Vec<_>>();
+        made.sort_unstable_by_key(|(at, _)| *at);
+        Ok(made.into_iter().map(|(_, example)| example).collect())
     }
 }
 
@@ -117,8 +150,8 @@ pub(super) fn with_pools<T>(
 ) -> Result<T> {
     let given_up = AtomicBool::new(false);
     let threads = rayon::current_num_threads();
-    let workers = ThreadPoolBuilder::new().num_threads(threads).build();
-    let (Ok(workers), true) = (workers, threads > 1) else {
+    let workers = (threads > 1).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
+    let Some(Ok(workers)) = workers else {
         return learn(&mut || {
             let (epoch, pool) = plan.next().ok_or_else(nobody_waits)?;
             set.pool(&pool, epoch, &given_up)

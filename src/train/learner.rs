@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::batching::{self, Example};
 use super::checkpoint::{Checkpoint, CheckpointHeader, Keeper};
-use super::clip::{Clip, bytes_per_frame};
+use super::clip::{Clip, LastRead, bytes_per_frame};
 use super::examples::ExampleMaker;
 use super::feed::{Draw, ExampleSet, NextPool, with_pools};
 use super::loss::{LabelWeights, Loss, count_correct, weight};
@@ -393,7 +393,8 @@ impl<'a> Learner<'a> {
         let shards: Vec<(f64, f64)> = batching::shards(frames, SHARD_BYTES / bytes_per_frame(self.config))
             .into_par_iter()
             .map(|shard| {
-                let examples = order[shard].iter().map(|&i| validation.unchanged(i));
+                let mut last = LastRead::default();
+                let examples = order[shard].iter().map(|&i| validation.unchanged(i, &mut last));
                 let examples = examples.collect::<Result<Vec<_>>>()?;
                 let examples: Vec<&Example> = examples.iter().map(|example| &**example).collect();
                 let (x, lengths) = batching::pad(&examples)?;

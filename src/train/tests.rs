@@ -79,6 +79,56 @@ fn a_run_that_is_stopped_goes_on_to_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
+fn clips_that_do_not_fit_into_memory_are_read_again_and_give_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    clips(folder.path(), &[("a", 0.0), ("b", 1.0)]);
+    let mut messages = Vec::new();
+    for text in [EVERYTHING, "[training]\nepochs = 3\nbatch_size = 5\n"] {
+        let mut config = config(folder.path(), text);
+        let bytes = |config: &TrainConfig, threads| {
+            run(config, &TrainOptions::default(), threads, None).unwrap().model.to_bytes().unwrap()
+        };
+        let straight = bytes(&config, 2);
+        // Some fit in, then none.
+        for gigabytes in [500e-9, 0.0] {
+            config.data.memory_gb = gigabytes;
+            assert!(straight == bytes(&config, 1) && straight == bytes(&config, 2), "{gigabytes} GB");
+            let mut on_event = |event| {
+                if let Event::Message(message) = event {
+                    messages.push(message);
+                }
+            };
+            train(&config, "m", &TrainOptions::default(), &mut on_event, &AtomicBool::new(false)).unwrap();
+        }
+    }
+    let left = |message: &&String| message.contains("training clips do not fit into memory");
+    assert_eq!(messages.iter().filter(left).count(), 4, "{messages:?}");
+}
+
+#[test]
+fn training_ends_early_while_the_next_clips_are_being_made() {
+    let folder = tempfile::tempdir().unwrap();
+    clips(folder.path(), &[("a", 0.0), ("b", 1.0)]);
+    let text = "[training]\nepochs = 1000\nbatch_size = 2\n[augment]\nenabled = true\n";
+    let stopped = run(&config(folder.path(), text), &TrainOptions::default(), 3, Some(2)).unwrap();
+    assert_eq!((stopped.stop_reason, stopped.history.len()), (StopReason::Interrupted, 2));
+    // A file that is gone when it is its turn again.
+    let mut config = config(folder.path(), text);
+    config.data.memory_gb = 0.0;
+    let gone = folder.path().join("a/3.npy");
+    let mut on_event = |event| {
+        if let Event::Epoch { .. } = event {
+            let _ = std::fs::remove_file(&gone);
+        }
+    };
+    let stop = AtomicBool::new(false);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let options = TrainOptions::default();
+    let error = pool.install(|| train(&config, "m", &options, &mut on_event, &stop)).err().unwrap();
+    assert_eq!((error.kind, error.path), (crate::ErrorKind::NotFound, Some(gone.clone())));
+}
+
+#[test]
 fn the_last_epoch_is_kept_where_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     // Nothing tells the labels apart and the rate is far too high, so that some epoch before the last is the best.
