@@ -1,4 +1,4 @@
-//! Classifies a recording with the library: `cargo run --release --example classify -- assets/seven.wav`
+//! Classifies a recording with the library: `cargo run --release --example classify -- assets/dog.ogg`
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use percept::model::{Model, Task};
 use percept::pipeline::Classifier;
 
 fn main() -> percept::Result<()> {
-    let path = PathBuf::from(std::env::args_os().nth(1).unwrap_or("assets/seven.wav".into()));
-    let model = Model::builtin("digits", Task::Classify).expect("a model of this name is in the program")?;
+    let path = PathBuf::from(std::env::args_os().nth(1).unwrap_or("assets/dog.ogg".into()));
+    let model = Model::builtin("sounds", Task::Classify).expect("a model of this name is in the program")?;
     let classifier = Classifier::new(model)?;
 
     let result = classifier.classify_file(&path, &MediaOptions::default())?;

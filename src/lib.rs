@@ -28,11 +28,11 @@
 //! use percept::{decide::top_k, media::MediaOptions, model::{Model, Task}, pipeline::Classifier};
 //!
 //! # fn main() -> percept::Result<()> {
-//! let model = Model::builtin("digits", Task::Classify).expect("a built-in model")?; // or Model::load(path)?
+//! let model = Model::builtin("sounds", Task::Classify).expect("a built-in model")?; // or Model::load(path)?
 //! let classifier = Classifier::new(model)?;
-//! let result = classifier.classify_file(Path::new("assets/seven.wav"), &MediaOptions::default())?;
+//! let result = classifier.classify_file(Path::new("assets/dog.ogg"), &MediaOptions::default())?;
 //! let best = top_k(&result.scores, &classifier.model().header().labels, 1);
-//! assert_eq!(best[0].label, "seven");
+//! assert_eq!(best[0].label, "dog_bark");
 //! # Ok(())
 //! # }
 //! ```

@@ -47,12 +47,21 @@ pub struct Builtin {
     bytes: &'static [u8],
 }
 
+const SOUNDS: &str = "a demonstration that knows ten sounds (dog_bark, rain, sea_waves, baby_cry, clock_tick, person_sneeze, \
+                      helicopter, chainsaw, rooster, fire_crackling), speech and silence";
 const DIGITS: &str = "a demonstration that knows spoken digits, zero to nine, at 8 kHz";
 const GESTURES: &str =
     "a demonstration that knows four hand gestures: stop, clockwise, counter_clockwise and move";
 
 /// The models inside the program. The first of a kind and task is used where none is named.
-const BUILTIN: [Builtin; 4] = [
+const BUILTIN: [Builtin; 5] = [
+    Builtin {
+        name: "sounds",
+        task: Task::Classify,
+        kind: InputKind::Audio,
+        about: SOUNDS,
+        bytes: include_bytes!("../assets/sounds.safetensors"),
+    },
     Builtin {
         name: "digits",
         task: Task::Classify,

@@ -3,8 +3,8 @@
 
 mod conv_common;
 
-use candle_core::{DType, Device, Tensor};
-use conv_common::{Inputs, assert_close, bits, front_end, gradients, in_f32, inputs, loss, random, values};
+use candle_core::{DType, Tensor};
+use conv_common::*;
 use percept::nn::conv::FrontEnd;
 use percept::nn::kernels::Isa;
 use percept::nn::{FrameShape, Network, NetworkConfig, Pooling};
@@ -58,26 +58,11 @@ fn every_kernel_gives_what_the_plain_form_gives_forward_and_back() {
 
 #[test]
 fn gradients_are_those_of_differences() {
-    const STEP: f64 = 1e-6;
     for (shape, channels) in [(shape(2, 5, 7, 3), vec![3, 4]), (shape(1, 4, 1, 0), vec![2])] {
         let config = config(&channels, 3);
-        let inputs = inputs(&config, shape, (1, 2));
         let plain =
             |inputs: &Inputs| front_end(&config, shape, inputs).forward_reference(&inputs["x"]).unwrap();
-        for (name, gradient) in gradients(&inputs, plain) {
-            let at = |i: usize, step: f64| {
-                let mut changed = values(&inputs[&name]);
-                changed[i] += step;
-                let mut inputs = inputs.clone();
-                let tensor = Tensor::from_vec(changed, inputs[&name].dims(), &Device::Cpu).unwrap();
-                inputs.insert(name.clone(), tensor);
-                loss(&plain(&inputs)).to_scalar::<f64>().unwrap()
-            };
-            for (i, value) in values(&gradient).into_iter().enumerate() {
-                let difference = (at(i, STEP) - at(i, -STEP)) / (2.0 * STEP);
-                assert!((value - difference).abs() < 1e-6, "{name}, element {i}: {value}, not {difference}");
-            }
-        }
+        assert_gradients_are_those_of_differences(&inputs(&config, shape, (1, 2)), plain, 1e-6);
     }
 }
 

@@ -6,7 +6,7 @@
 mod conv_common;
 
 use candle_core::{DType, Device, Tensor};
-use conv_common::{Inputs, assert_close, bits, front_end, gradients, in_f32, inputs, loss, random, values};
+use conv_common::*;
 use percept::ErrorKind;
 use percept::nn::conv::FrontEnd;
 use percept::nn::kernels::Isa;
@@ -79,24 +79,9 @@ fn every_kernel_gives_what_the_plain_form_gives_in_training_and_at_inference() {
 
 #[test]
 fn gradients_are_those_of_differences() {
-    const STEP: f64 = 1e-6;
     let (shape, config) = (spectrogram(2, 5), config(&[(3, [2, 2]), (2, [1, 2])], 3));
-    let inputs = inputs(&config, shape, (2, 5));
     let reference = |inputs: &Inputs| plain(&front_end(&config, shape, inputs), inputs);
-    for (name, gradient) in gradients(&inputs, reference) {
-        let at = |i: usize, step: f64| {
-            let mut changed = values(&inputs[&name]);
-            changed[i] += step;
-            let mut inputs = inputs.clone();
-            let tensor = Tensor::from_vec(changed, inputs[&name].dims(), &Device::Cpu).unwrap();
-            inputs.insert(name.clone(), tensor);
-            loss(&reference(&inputs)).to_scalar::<f64>().unwrap()
-        };
-        for (i, value) in values(&gradient).into_iter().enumerate() {
-            let difference = (at(i, STEP) - at(i, -STEP)) / (2.0 * STEP);
-            assert!((value - difference).abs() < 1e-5, "{name}, element {i}: {value}, not {difference}");
-        }
-    }
+    assert_gradients_are_those_of_differences(&inputs(&config, shape, (2, 5)), reference, 1e-5);
 }
 
 #[test]

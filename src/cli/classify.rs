@@ -18,7 +18,8 @@ use crate::{Result, decide};
 
 const EXAMPLES: &str = "\
 Examples:
-  percept classify seven.wav
+  percept classify dog.ogg
+  percept classify -m digits seven.wav
   percept classify -m birds.safetensors --top-k 3 *.flac
   percept classify -m birds.safetensors --format csv -o result.csv night/*.wav
   percept classify --channel 2 stereo.wav

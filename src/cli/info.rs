@@ -47,8 +47,9 @@ enum InfoFormat {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let builtin = Builtin::all().first().map(|builtin| OsString::from(builtin.name));
     let task = if args.tag { Task::Tag } else { Task::Classify };
+    let builtin = Builtin::all().iter().find(|builtin| builtin.task == task);
+    let builtin = builtin.map(|builtin| OsString::from(builtin.name));
     let model = model_choice::load(args.model.or(builtin).as_deref(), task, InputKind::Audio)?;
     print(&match args.format {
         InfoFormat::Text => text(&model),

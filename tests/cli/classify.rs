@@ -1,10 +1,24 @@
 use super::*;
 
 #[test]
-fn the_built_in_model_hears_the_seven_and_says_which_model_it_is() {
+fn the_built_in_model_hears_the_dog_and_says_which_model_it_is() {
     let place = Workplace::new();
-    let run = place.run(&["classify", seven().to_str().unwrap()]);
+    let dog = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/dog.ogg");
+    let run = place.run(&["classify", dog]);
     assert_eq!(run.code(), 0, "{}", run.stderr());
+    let result = run.json();
+    assert_eq!(result["model"]["name"], "sounds");
+    assert_eq!(result["model"]["labels"].as_array().unwrap().len(), 12);
+    assert_eq!(result["predictions"][0]["label"], "dog_bark");
+    assert_eq!(run.stderr().lines().count(), 1);
+    assert!(run.stderr().contains("`sounds`") && run.stderr().contains("demonstration"));
+}
+
+#[test]
+fn the_model_digits_hears_the_seven() {
+    let place = Workplace::new();
+    let run = place.run(&["classify", "-m", "digits", seven().to_str().unwrap()]);
+    assert_eq!((run.code(), run.stderr()), (0, ""));
     let result = run.json();
     assert_eq!(result["schema_version"], 1);
     assert_eq!(result["tool"], concat!("percept ", env!("CARGO_PKG_VERSION")));
@@ -14,8 +28,6 @@ fn the_built_in_model_hears_the_seven_and_says_which_model_it_is() {
     assert_eq!(result["input"]["sample_rate"], 8000);
     assert_eq!(result["predictions"].as_array().unwrap().len(), 5);
     assert_eq!(result["predictions"][0]["label"], "seven");
-    assert_eq!(run.stderr().lines().count(), 1);
-    assert!(run.stderr().contains("`digits`") && run.stderr().contains("demonstration"));
 }
 
 #[test]

@@ -5,6 +5,8 @@ fn the_built_in_model_says_what_it_is() {
     let place = Workplace::new();
     let run = place.run(&["info"]);
     assert_eq!((run.code(), run.stderr()), (0, ""));
+    assert!(run.stdout().contains("sounds") && run.stdout().contains("dog_bark"), "{}", run.stdout());
+    let run = place.run(&["info", "digits"]);
     for part in ["digits", "zero", "nine", "8000", "CC BY-SA 4.0"] {
         assert!(run.stdout().contains(part), "`{part}` is not in: {}", run.stdout());
     }

@@ -67,3 +67,27 @@ pub fn assert_close(actual: &Tensor, expected: &Tensor, tolerance: f64, what: &s
         assert!((a - e).abs() <= tolerance * e.abs().max(1.0), "{what}: element {i} is {a}, not {e}");
     }
 }
+
+/// The gradients of `plain` are those of differences.
+pub fn assert_gradients_are_those_of_differences(
+    inputs: &Inputs,
+    plain: impl Fn(&Inputs) -> Tensor,
+    tolerance: f64,
+) {
+    const STEP: f64 = 1e-6;
+    for (name, gradient) in gradients(inputs, &plain) {
+        let at = |i: usize, step: f64| {
+            let mut changed = values(&inputs[&name]);
+            changed[i] += step;
+            let mut inputs = inputs.clone();
+            let tensor = Tensor::from_vec(changed, inputs[&name].dims(), &Device::Cpu).unwrap();
+            inputs.insert(name.clone(), tensor);
+            loss(&plain(&inputs)).to_scalar::<f64>().unwrap()
+        };
+        for (i, value) in values(&gradient).into_iter().enumerate() {
+            let difference = (at(i, STEP) - at(i, -STEP)) / (2.0 * STEP);
+            let what = format!("{name}, element {i}");
+            assert!((value - difference).abs() < tolerance, "{what}: {value}, not {difference}");
+        }
+    }
+}
