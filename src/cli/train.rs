@@ -234,7 +234,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let failed = |part: &Option<Measured>| part.as_ref().map_or(0, |e| e.failures().len());
     let diverged = usize::from(outcome.stop_reason == StopReason::Diverged);
     let failed = left_out + failed(&report.validation) + failed(&report.test);
-    Ok(exit_code(failed + diverged + usize::from(!is_drawn)))
+    Ok(exit_code(failed + diverged + usize::from(!is_drawn) + usize::from(metrics.has_failed)))
 }
 
 /// The configuration file, or the defaults, with the flags on top.

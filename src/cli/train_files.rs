@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::say;
 use crate::files::AtomicFile;
 use crate::output::preview::{Curves, Line, Plot};
-use crate::train::{EpochMetrics, Event};
+use crate::train::{EpochMetrics, Event, is_checkpoint};
 use crate::{Error, ErrorKind, Result};
 
 /// The flags of these files.
@@ -56,7 +56,8 @@ impl FileArgs {
     }
 
     /// # Errors
-    /// Two files of the same name; one that cannot be written: both before hours of training.
+    /// Two names of one file; one that cannot be written, or that is there and of another kind: all before hours of
+    /// training.
     pub fn places(&self, model: &Path) -> Result<Files> {
         let usual = || {
             let mut name = OsString::from(model);
@@ -68,17 +69,45 @@ impl FileArgs {
             false => Some(self.checkpoint.clone().unwrap_or_else(usual)),
         };
         let files = Files { checkpoint, metrics: self.metrics.clone(), curves: self.curves.clone() };
-        let mut names = vec![model];
-        for path in [&files.checkpoint, &files.metrics, &files.curves].into_iter().flatten() {
-            if names.contains(&path.as_path()) {
-                let message = "is named for two files that training writes; name another";
-                return Err(Error::new(ErrorKind::Path, message).with_path(path));
+        let mut places = vec![place(model)];
+        let all: [(_, fn(&[u8]) -> bool); 3] = [
+            (&files.checkpoint, is_checkpoint),
+            (&files.metrics, |bytes| bytes.is_empty() || bytes.starts_with(b"{\"epoch\":")),
+            (&files.curves, |bytes| bytes.starts_with(b"\x89PNG")),
+        ];
+        for (path, is_own_kind) in all {
+            let Some(path) = path else { continue };
+            let wrong = |message: &str| Err(Error::new(ErrorKind::Path, message).with_path(path));
+            if places.contains(&place(path)) {
+                return wrong("is named for two files that training writes; name another");
             }
-            names.push(path);
+            if path.is_file() && !is_own_kind(&head_of(path)?) {
+                return wrong(
+                    "exists and is none of training's files of this kind; it is not replaced: name another",
+                );
+            }
+            places.push(place(path));
             AtomicFile::create(path)?;
         }
         Ok(files)
     }
+}
+
+/// What two names of one file have in common, whether it is there yet or not.
+fn place(path: &Path) -> PathBuf {
+    let whole = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Some(folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(whole).unwrap_or_else(|| path.to_path_buf())
+}
+
+/// The first bytes of a file, as many as tell what it is.
+fn head_of(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(|error| Error::io(&error, path))?;
+    file.take(4096).read_to_end(&mut head).map_err(|error| Error::io(&error, path))?;
+    Ok(head)
 }
 
 impl Files {
@@ -108,7 +137,7 @@ impl Files {
     }
 
     pub fn metrics(&self) -> MetricsFile {
-        MetricsFile { path: self.metrics.clone(), file: None }
+        MetricsFile { path: self.metrics.clone(), file: None, has_failed: false }
     }
 }
 
@@ -133,6 +162,7 @@ pub struct MetricsFile {
     /// `None` where none is wanted, or it could not be written.
     path: Option<PathBuf>,
     file: Option<File>,
+    pub has_failed: bool,
 }
 
 impl MetricsFile {
@@ -145,8 +175,8 @@ impl MetricsFile {
         };
         let Some(path) = self.path.clone() else { return };
         if let Err(error) = self.append(&path, epochs) {
-            say(format_args!("warning: no metrics are written any more: {error}"));
-            self.path = None;
+            say(format_args!("error: no metrics are written any more: {error}"));
+            (self.path, self.has_failed) = (None, true);
         }
     }
 

@@ -38,7 +38,7 @@ impl Evaluation {
         );
         let _ = writeln!(
             text,
-            "chance     {:.1} %, by always saying the commonest label",
+            "chance     {:.1} %, by always saying what is commonest here",
             100.0 * self.majority_accuracy
         );
         let _ = writeln!(text, "macro F1   {:.1} %", 100.0 * self.macro_f1);
@@ -171,7 +171,7 @@ mod tests {
             result.table(),
             "\
 accuracy   75.0 % [30.1, 95.4] (95% interval): 3 of 4 clips are right
-chance     75.0 %, by always saying the commonest label
+chance     75.0 %, by always saying what is commonest here
 macro F1   73.3 %
 
 label  precision    recall        F1  clips

@@ -70,7 +70,9 @@ impl Walk {
         let (mut pictures, mut others) = (Vec::new(), Vec::new());
         for path in self.listed(directory)? {
             if path.is_dir() {
-                self.enter(&path, depth + 1)?;
+                if !is_cache(&path) {
+                    self.enter(&path, depth + 1)?;
+                }
                 continue;
             }
             match kind(&path) {
@@ -134,6 +136,11 @@ fn kind(path: &Path) -> Kind {
         Some(Container::Unknown) | None => Kind::Other,
         Some(_) => Kind::Media,
     }
+}
+
+/// Whether a directory says that all in it was made from other things (<https://bford.info/cachedir/>).
+pub(crate) fn is_cache(directory: &Path) -> bool {
+    directory.join("CACHEDIR.TAG").exists()
 }
 
 #[cfg(test)]

@@ -46,7 +46,8 @@ pub const MAX_WIDTH: usize = 65_536;
 pub struct NetworkConfig {
     /// Convolutions in front of the recurrent layers, and how many channels each of them has, such as [16, 32, 64]. For
     /// features that keep the picture: 3x3, stride 2, ReLU over each frame. For spectrograms: 3x3 over time and frequency,
-    /// batch norm, ReLU, max pooling. Empty: none.
+    /// batch norm, ReLU, max pooling; a norm is that of up to 16 clips, of fewer where they are long: cut them (random_crop,
+    /// window). Empty: none.
     pub conv_channels: Vec<usize>,
     /// For spectrograms: [frames, bands] that the pooling behind each convolution makes one, such as [[1, 2], [1, 2], [1, 2]];
     /// 1 to 16 each. A model that tags frames keeps them all: the first number is 1.
@@ -150,6 +151,15 @@ impl NetworkConfig {
             (0.0..1.0).contains(&self.dropout),
             format!("dropout is {}; it must be at least 0 and below 1", self.dropout),
         )
+    }
+
+    /// Checks that the network can take frames of `shape`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for settings out of range, and for convolutions over frames that have nothing for them.
+    pub fn check_frames(&self, shape: impl Into<FrameShape>) -> Result<()> {
+        self.validate()?;
+        conv::check(self, shape.into())
     }
 
     /// Memory that inference takes for a frame, in bytes: what goes in and comes out of a layer, and is pooled.

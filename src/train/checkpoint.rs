@@ -1,7 +1,7 @@
 //! What a run that was stopped goes on from.
 //!
-//! A checkpoint is a safetensors file. Its `__metadata__` has one entry, `percept_checkpoint`: a [`CheckpointHeader`] as
-//! JSON. Its tensors are F32, each under the name that it has in the model behind what it is: `now.` as the network stands,
+//! A checkpoint is a safetensors file. Its `__metadata__` has two entries: `percept_checkpoint`, a [`CheckpointHeader`] as
+//! JSON, and `sha256` over that and the tensors, by name. Its tensors are F32, each under the name that it has in the model behind what it is: `now.` as the network stands,
 //! `first_moment.` and `second_moment.` of AdamW, `mean.` the averaged weights, `kept.` those of the epoch that would be the
 //! model; and `history`, F64, with a row an epoch.
 
@@ -14,18 +14,26 @@ use candle_core::{Device, Tensor};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::optimizer::{Moments, OptimizerState};
 use super::{EpochMetrics, Event, TrainConfig};
 use crate::error::some_of;
 use crate::files::{AtomicFile, read_limited};
+use crate::model::hex;
 use crate::nn::Weights;
 use crate::{Error, ErrorKind, Result};
 
 const METADATA_KEY: &str = "percept_checkpoint";
 /// Longest checkpoint, in bytes: five times the longest model.
 const MAX_BYTES: u64 = 10 << 30;
+const CHECKSUM_KEY: &str = "sha256";
 const HISTORY: &str = "history";
+
+/// Whether a file that begins so is a checkpoint.
+pub fn is_checkpoint(head: &[u8]) -> bool {
+    head.windows(METADATA_KEY.len()).any(|part| part == METADATA_KEY.as_bytes())
+}
 
 /// What a checkpoint is of: a run goes on only with all of it the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +96,10 @@ impl CheckpointHeader {
 /// A configuration in which only that is left which changes what is learned.
 pub(super) fn comparable(config: &TrainConfig) -> Result<String> {
     let mut config = config.clone();
-    config.training.checkpoint_minutes = TrainConfig::default().training.checkpoint_minutes;
+    let usual = TrainConfig::default().training;
+    config.training.checkpoint_minutes = usual.checkpoint_minutes;
+    config.training.baseline = usual.baseline;
+    config.training.near_duplicates = usual.near_duplicates;
     config.to_toml()
 }
 
@@ -125,9 +136,16 @@ impl Checkpoint {
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|_| damaged())?;
-        let header = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY));
-        let header = serde_json::from_str(header.ok_or_else(damaged)?).map_err(|_| damaged())?;
+        let entry =
+            |key| metadata.metadata().as_ref().and_then(|entries| entries.get(key)).ok_or_else(damaged);
         let file = SafeTensors::deserialize(bytes).map_err(|_| damaged())?;
+        let tensors: BTreeMap<String, Vec<u8>> =
+            file.iter().map(|(name, view)| (name.to_string(), view.data().to_vec())).collect();
+        if *entry(CHECKSUM_KEY)? != checksum(entry(METADATA_KEY)?, tensors.iter().map(|(n, d)| (n, d))) {
+            return Err(damaged());
+        }
+        drop(tensors);
+        let header = serde_json::from_str(entry(METADATA_KEY)?).map_err(|_| damaged())?;
         let mut kinds: HashMap<&str, Weights> = HashMap::new();
         let (mut history, mut step) = (Vec::new(), 0);
         for (name, view) in file.iter() {
@@ -209,9 +227,22 @@ impl Checkpoint {
             })
             .collect::<Result<Vec<_>>>()?;
         let header = serde_json::to_string(&self.header).map_err(|e| failed(&e))?;
-        let metadata = HashMap::from([(METADATA_KEY.to_string(), header)]);
+        let checksum = checksum(&header, stored.iter().map(|(name, (_, _, data))| (name, data)));
+        let metadata =
+            HashMap::from([(METADATA_KEY.to_string(), header), (CHECKSUM_KEY.to_string(), checksum)]);
         safetensors::serialize(views, Some(metadata)).map_err(|e| failed(&e))
     }
+}
+
+/// SHA-256 in hexadecimal. A flipped bit would not be seen otherwise, and the model would be another.
+fn checksum<'a>(header: &str, tensors: impl Iterator<Item = (&'a String, &'a Vec<u8>)>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(header);
+    for (name, data) in tensors {
+        hash.update(name);
+        hash.update(data);
+    }
+    hex(&hash.finalize())
 }
 
 fn rows(bytes: &[u8]) -> Result<Vec<EpochMetrics>> {

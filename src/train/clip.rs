@@ -543,12 +543,27 @@ pub(super) fn bytes_per_frame(config: &TrainConfig) -> usize {
     config.network.training_bytes_per_frame(frame_shape(&config.input()))
 }
 
+/// Files whose kind is looked at before something else is asked of all of them.
+const KINDS_LOOKED_AT: usize = 8;
+
 /// Fills in what the configuration leaves to the data: what is taken from the files, a video's frame rate, the size of
 /// vectors. The first file that can be read tells, so that a bad one does not decide for all; what was found is said.
 pub(super) fn resolve(config: &mut TrainConfig, dataset: &Dataset) -> Result<Vec<String>> {
     let paths = || dataset.items.iter().map(|item| item.path.as_path());
     let kind = paths().find_map(known_kind_of).unwrap_or(InputKind::Audio);
+    let asked = config.data.stream;
     let kind = *config.data.stream.get_or_insert(kind);
+    // A video may hold sound, but sound holds no pictures, and vectors are neither.
+    let kinds: Vec<InputKind> = paths().filter_map(known_kind_of).take(KINDS_LOOKED_AT).collect();
+    let fits = |found: InputKind| found == kind || (kind, found) == (InputKind::Audio, InputKind::Video);
+    if asked.is_some() && !kinds.is_empty() && !kinds.iter().any(|&found| fits(found)) {
+        let message = format!(
+            "the files hold {}, and {} is asked for (stream, --stream, or the preset or the model to start from)",
+            kinds[0].name(),
+            kind.name()
+        );
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
     let mut said = Vec::new();
     match kind {
         // Left out, as it always was.

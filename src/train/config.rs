@@ -44,6 +44,20 @@ pub struct TrainConfig {
     pub augment_video: VideoAugmentConfig,
 }
 
+/// `folds = 5` as well as `folds = "speaker"`.
+fn text_or_number<'de, D: serde::Deserializer<'de>>(value: D) -> std::result::Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum TextOrNumber {
+        Text(String),
+        Number(u64),
+    }
+    Ok(match TextOrNumber::deserialize(value)? {
+        TextOrNumber::Text(text) => text,
+        TextOrNumber::Number(number) => number.to_string(),
+    })
+}
+
 fn is_true(value: &bool) -> bool {
     *value
 }
@@ -89,10 +103,10 @@ pub struct DataConfig {
     pub test_fraction: f64,
     /// Folds of a cross-validation: a manifest column, each of whose values is the test part once, or a number of folds (2
     /// to 1000) that are dealt by seed, group and label. The data's own split is not used then.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "text_or_number")]
     pub folds: String,
     /// The one fold that is the test part: a value of the column, or a number from 1; left out, each is, one after the other.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "text_or_number")]
     pub test_fold: String,
     /// Seed that the parts and folds are dealt by, where it is not that of [training].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -371,6 +385,16 @@ impl TrainConfig {
                            ([labels] source, --labels), or another pooling";
             return Err(Error::new(ErrorKind::Config, message));
         }
+        if self.training.freeze != Freeze::None && self.training.from.is_empty() {
+            let message = "[training] freeze keeps parts of a model as they are, and none is named to start from (from, \
+                           --from)";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        self.validate_sections()
+    }
+
+    /// Checks each section for itself.
+    pub(super) fn validate_sections(&self) -> Result<()> {
         self.validations().into_iter().try_for_each(|(section, result)| {
             result.map_err(|e| Error { message: format!("[{section}] {}", e.message), ..e })
         })
@@ -513,11 +537,6 @@ impl TrainingConfig {
             self.checkpoint_minutes,
             "0 to 10000",
         )?;
-        if self.freeze != Freeze::None && self.from.is_empty() {
-            let message =
-                "freeze keeps parts of a model as they are, and none is named to start from (from, --from)";
-            return Err(Error::new(ErrorKind::Config, message));
-        }
         // TOML's integers are signed 64 bits: a larger seed could not be written back.
         check(self.seed <= i64::MAX as u64, "seed", self.seed, "0 to 9223372036854775807")
     }

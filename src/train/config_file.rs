@@ -48,16 +48,7 @@ impl TrainConfig {
     /// [`ErrorKind::Config`] with the line: broken TOML, an unknown section or key (with the nearest known one), a
     /// value of the wrong type or out of range.
     pub fn from_toml(text: &str) -> Result<Self> {
-        let at = |span: Option<Range<usize>>, message: String| {
-            let error = Error::new(ErrorKind::Config, message);
-            match span {
-                Some(span) => error.at(Position::Line(line_of(text, span.start))),
-                None => error,
-            }
-        };
-        let table = DeTable::parse(text).map_err(|e| at(e.span(), e.message().to_string()))?.into_inner();
-        check_keys(&table, &Schema::new(), &at)?;
-        let config: Self = toml::from_str(text).map_err(|e| at(e.span(), e.message().replace('\n', ", ")))?;
+        let (config, table) = parse(text)?;
         for (section, result) in config.validations() {
             // The message starts with the setting's name: that finds its line.
             result.map_err(|e| {
@@ -66,7 +57,7 @@ impl TrainConfig {
                     .get(section)
                     .and_then(|v| v.get_ref().as_table())
                     .and_then(|t| t.keys().find(|k| k.get_ref() == name));
-                at(key.map(|k| k.span()), format!("[{section}] {}", e.message))
+                at(text, key.map(|k| k.span()), format!("[{section}] {}", e.message))
             })?;
         }
         Ok(config)
@@ -74,8 +65,9 @@ impl TrainConfig {
 
     /// As [`TrainConfig::from_toml`]; what is left out is as the preset has it.
     pub fn from_toml_over(preset: Option<Preset>, text: &str) -> Result<Self> {
-        let config = Self::from_toml(text)?;
-        let Some(preset) = preset else { return Ok(config) };
+        let Some(preset) = preset else { return Self::from_toml(text) };
+        // Keys and types; what goes together is checked when all is there.
+        parse(text)?;
         let parsed = |text: &str| {
             text.parse::<toml::Table>().map_err(|e| Error::new(ErrorKind::Config, e.message().to_string()))
         };
@@ -91,9 +83,7 @@ impl TrainConfig {
         let config: Self = all
             .try_into()
             .map_err(|e: toml::de::Error| Error::new(ErrorKind::Config, e.message().replace('\n', ", ")))?;
-        config.validations().into_iter().try_for_each(|(section, result)| {
-            result.map_err(|e| Error { message: format!("[{section}] {}", e.message), ..e })
-        })?;
+        config.validate_sections()?;
         Ok(config)
     }
 
@@ -135,6 +125,24 @@ impl TrainConfig {
             }
         }
         Ok(text)
+    }
+}
+
+/// The settings and their places, with all keys known and all types right.
+fn parse(text: &str) -> Result<(TrainConfig, DeTable<'_>)> {
+    let at = |span, message| at(text, span, message);
+    let table = DeTable::parse(text).map_err(|e| at(e.span(), e.message().to_string()))?.into_inner();
+    check_keys(&table, &Schema::new(), &at)?;
+    let config = toml::from_str(text).map_err(|e| at(e.span(), e.message().replace('\n', ", ")))?;
+    Ok((config, table))
+}
+
+/// An error at a place in the text.
+fn at(text: &str, span: Option<Range<usize>>, message: String) -> Error {
+    let error = Error::new(ErrorKind::Config, message);
+    match span {
+        Some(span) => error.at(Position::Line(line_of(text, span.start))),
+        None => error,
     }
 }
 

@@ -7,6 +7,7 @@ use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
 use crate::error::some_of;
 use crate::files::check_utf8;
 use crate::media::video::is_directory_of_images;
+use crate::media::walk::is_cache;
 use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
@@ -189,6 +190,7 @@ fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = entries
         .map(|entry| entry.map(|e| e.path()).map_err(|e| Error::io(&e, folder)))
         .collect::<Result<Vec<_>>>()?;
+    paths.retain(|path| !is_cache(path));
     paths.sort();
     Ok(paths)
 }

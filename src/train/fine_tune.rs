@@ -69,11 +69,12 @@ pub fn adopt(config: &mut TrainConfig, model: &Model) -> Result<()> {
         );
         return Err(Error::new(ErrorKind::Config, message));
     }
-    // Dropping activations leaves no trace in the weights: it may be chosen anew.
-    let dropout = match config.network.dropout == NetworkConfig::default().dropout {
-        true => network.dropout,
-        false => config.network.dropout,
-    };
+    // Dropping activations leaves no trace in the weights: it may be chosen anew. A network that is the model's already has
+    // been adopted before, and whatever its dropout is now was chosen since.
+    let dropout = config.network.dropout;
+    let is_adopted = NetworkConfig { dropout: network.dropout, ..config.network.clone() } == network;
+    let is_left_out = dropout == NetworkConfig::default().dropout && !is_adopted;
+    let dropout = if is_left_out { network.dropout } else { dropout };
     config.network = NetworkConfig { dropout, ..network };
     match &header.input {
         InputConfig::Audio(features) => config.features = features.clone(),

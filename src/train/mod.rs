@@ -54,6 +54,7 @@ use crate::model::Model;
 pub use augment::AugmentConfig;
 pub use augment_video::VideoAugmentConfig;
 pub use baseline::{Baseline, Baselines};
+pub use checkpoint::is_checkpoint;
 pub use choices::{ClassWeights, Freeze, Keep, Sampling, Schedule};
 pub use config::{DataConfig, LabelsConfig, TrainConfig, TrainingConfig, Unmarked};
 pub use dataset::{Dataset, Item, Part, Span, Truth};

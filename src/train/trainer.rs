@@ -75,6 +75,7 @@ pub fn train(
     };
     dataset.messages.extend(resolve(&mut config, &dataset)?);
     config.network = config.resolved_network();
+    config.network.check_frames(frame_shape(&config.input()))?;
     config.training.freeze.check(&config)?;
     let config = &config;
     let mut header = CheckpointHeader {

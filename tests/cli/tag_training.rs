@@ -198,7 +198,7 @@ fn a_preset_with_convolutions_learns_to_tag_travels_in_the_model_and_tags_live()
     let report = run.json();
     assert!(report["test"]["frames"]["f1"].as_f64().unwrap() > 0.8, "{}", report["test"]["frames"]);
     let info = place.run(&["info", "crnn.safetensors"]);
-    for part in ["conv_channels [6, 8]", "conv_pool [[1, 2], [1, 2]]"] {
+    for part in ["conv_channels [6,8]", "conv_pool [[1,2],[1,2]]"] {
         assert!(info.stdout().contains(part), "{}", info.stdout());
     }
 

@@ -248,7 +248,7 @@ pub(super) fn check(config: &NetworkConfig, shape: FrameShape) -> Result<()> {
         return Ok(());
     }
     if !config.conv_pool.is_empty() {
-        spectrogram::check(shape)?;
+        spectrogram::check(config, shape)?;
     }
     let linear_input = || match config.conv_pool.is_empty() {
         true => pictures::linear_input(config, shape),

@@ -26,8 +26,12 @@ use fused::FusedSpectrogram;
 use pass::Clip;
 use sizes::Sizes;
 
-/// Frames that come out of a stretch that is worked on at a time at inference, without the context around it.
+/// Frames that come out of a stretch that is worked on at a time at inference, at most, without the context around it.
 const STRETCH: usize = 128;
+/// Values of the widest layer in a stretch, if that is more than one frame that comes out.
+const STRETCH_VALUES: usize = 16 << 20;
+/// Most frames that may become one: a stretch holds at least as many.
+const MAX_TIME_POOL: usize = 256;
 
 /// Frames `[B, T, C·bins]` -> `[B, T', W]`.
 #[derive(Debug, Clone)]
@@ -152,7 +156,8 @@ impl SpectrogramFrontEnd {
     /// A whole sequence `[T, D]` -> `[T', W]`, in stretches side by side.
     fn infer_with(&self, isa: Isa, frames: &[f32]) -> Result<Vec<f32>> {
         let width = self.sizes.width();
-        let (total, step) = (frames.len() / width, STRETCH * self.time_pool());
+        let pools = STRETCH_VALUES / (self.sizes.widest() * self.time_pool());
+        let (total, step) = (frames.len() / width, pools.clamp(1, STRETCH) * self.time_pool());
         let context = self.context() * self.time_pool();
         let starts: Vec<usize> = (0..total).step_by(step).collect();
         let stretches = starts.par_iter().map(|&start| {
@@ -242,13 +247,19 @@ impl SpectrogramFrontEnd {
     }
 }
 
-/// Checks that the frames are a spectrogram.
-pub(super) fn check(shape: FrameShape) -> Result<()> {
+/// Checks that the frames are a spectrogram, and that not too many become one.
+pub(super) fn check(config: &NetworkConfig, shape: FrameShape) -> Result<()> {
+    let time_pool: usize = config.conv_pool.iter().map(|pool| pool[0]).product();
+    if time_pool > MAX_TIME_POOL {
+        let message =
+            format!("conv_pool makes one of {time_pool} frames; at most {MAX_TIME_POOL} may become one");
+        return Err(Error::new(ErrorKind::Config, message));
+    }
     if shape.planes_len() > 0 && shape.width == 1 && shape.rest == 0 {
         return Ok(());
     }
-    let message = "conv_pool asks for convolutions over time and frequency, which need a spectrogram (log_mel or power \
-                   features of sound): leave conv_pool out";
+    let message = "conv_channels and conv_pool ask for convolutions over time and frequency, which need a spectrogram \
+                   (features of kind log_mel or power): choose those, or leave both settings out";
     Err(Error::new(ErrorKind::Config, message))
 }
 

@@ -157,6 +157,11 @@ impl Sizes {
         layers.sum::<usize>() + self.outputs * (self.last().bins * self.last().channels + 1)
     }
 
+    /// Values of a frame in the widest layer.
+    pub fn widest(&self) -> usize {
+        self.layers.iter().map(|layer| layer.output.len()).max().unwrap_or(1).max(1)
+    }
+
     /// Numbers an input frame that training keeps for the way back, and those of the largest layer, which it holds on the
     /// way.
     pub fn values_kept(&self) -> usize {
