@@ -149,7 +149,8 @@ pub struct Args {
     #[arg(long, value_name = "N", help_heading = "Training")]
     seed: Option<u64>,
 
-    /// Train N times, with this seed and the next ones, on the same split; the model with the lowest validation loss is kept
+    /// Train N times, with this seed and the next ones, on the same split; the model with the lowest validation loss is kept,
+    /// or the first without a validation part
     #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true, help_heading = "Training",
         value_parser = clap::value_parser!(u32).range(1..=MAX_SEEDS as i64))]
     seeds: u32,

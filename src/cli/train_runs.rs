@@ -10,7 +10,7 @@ use super::train_progress::{Progress, duration};
 use super::{exit_code, say, say_lines};
 use crate::train::folds::{FoldPlan, plan};
 use crate::train::runs_report::{RunsReport, WrittenModel};
-use crate::train::{TrainConfig, TrainOptions, train_runs};
+use crate::train::{StopReason, TrainConfig, TrainOptions, train_runs};
 use crate::{Error, ErrorKind, Result};
 
 /// Trains each fold of `config`, if it has folds, with so many seeds. `output` is the model file; of several folds each gets
@@ -49,6 +49,7 @@ pub fn run(
     // Each fold meets the same files.
     dedup(&mut warnings);
     dedup(&mut failures);
+    let missing = runs.missing;
     let report = &mut runs.report;
     (report.warnings, report.failures) = (warnings, failures);
     for (run, model) in &runs.kept {
@@ -63,7 +64,8 @@ pub fn run(
     print_json(report)?;
     let unread = report.runs.iter().flat_map(|run| [&run.validation, &run.test]).flatten();
     let unread: usize = unread.map(|measured| measured.failures().len()).sum();
-    Ok(exit_code(report.failures.len() + unread))
+    let diverged = report.runs.iter().filter(|run| run.stop_reason == StopReason::Diverged).count();
+    Ok(exit_code(report.failures.len() + unread + diverged + missing))
 }
 
 /// `birds.safetensors`, or for each fold `birds.fold-NAME.safetensors`.
@@ -103,9 +105,15 @@ fn summary(report: &RunsReport) -> String {
         report.runs.iter().filter_map(|run| Some(run.model.as_ref()?.path.as_str())).collect();
     let time = duration(report.seconds);
     let trainings = report.runs.len();
-    let chosen = match report.seeds.len() {
-        1 => "",
-        _ => ", with the seed of the lowest validation loss (*)",
+    let kept = || report.runs.iter().filter(|run| run.kept);
+    let validated = kept().filter(|run| run.validation_loss.is_some()).count();
+    let chosen = match (report.seeds.len(), validated) {
+        (1, _) => "",
+        (_, 0) => ", with the first seed, as there is no validation part (*)",
+        (_, n) if n == kept().count() => ", with the seed of the lowest validation loss (*)",
+        _ => {
+            ", with the seed of the lowest validation loss, or the first where there is no validation part (*)"
+        }
     };
     match written.first() {
         None => format!("{trainings} trainings, {time}; no model was written (-o)"),

@@ -16,9 +16,11 @@ pub const MAX_SEEDS: usize = 1000;
 /// What several trainings came to.
 pub struct Runs {
     pub report: RunsReport,
-    /// Of each fold, or without folds of all runs, the model of the seed with the lowest validation loss: its place in
-    /// [`RunsReport::runs`], and the model.
+    /// Of each fold, or without folds of all runs, the model of the seed with the lowest validation loss, or of the first seed
+    /// where there is no validation part: its place in [`RunsReport::runs`], and the model.
     pub kept: Vec<(usize, Model)>,
+    /// Trainings that were asked for and are not complete: they failed, or were stopped. Warnings name those that failed.
+    pub missing: usize,
 }
 
 /// Trains `config` with each fold of `plan` as the test part and with `seeds` seeds, from that of the configuration on. The
@@ -26,8 +28,9 @@ pub struct Runs {
 /// read once, at its end, and chooses nothing. Runs write no checkpoints: of `options` only `strict` counts.
 ///
 /// # Errors
-/// Those of [`train`]; the fold and the seed are named. Where `stop` was set, the runs that are complete count; without one,
-/// [`ErrorKind::Interrupted`].
+/// Data that cannot be split into these folds. A training that fails is a warning that names the fold and the seed; the next
+/// seed follows, or the next fold where it is the data that is wrong. Where none is complete, the first error, one of
+/// [`train`]'s; or [`ErrorKind::Interrupted`] where `stop` was set.
 pub fn train_runs(
     config: &TrainConfig,
     plan: Option<&FoldPlan>,
@@ -58,13 +61,14 @@ pub fn train_runs(
         })
         .collect::<Result<_>>()?;
     let total = folds.len() * seeds;
-    let (mut runs, mut kept) = (Vec::with_capacity(total), Vec::new());
-    for (&fold, baselines) in folds.iter().zip(&baselines) {
+    let (mut runs, mut kept, mut first_error) = (Vec::with_capacity(total), Vec::new(), None);
+    for (k, (&fold, baselines)) in folds.iter().zip(&baselines).enumerate() {
         // The lowest validation loss so far.
         let mut best: Option<(f64, usize, Model)> = None;
         for seed in first_seed..first_seed + seeds as u64 {
             let what = describe(fold, (seeds > 1).then_some(seed));
-            on_event(Event::Message(format!("{what}: training {} of {total}", runs.len() + 1)));
+            let number = k * seeds + (seed - first_seed) as usize + 1;
+            on_event(Event::Message(format!("{what}: training {number} of {total}")));
             let finished = one_run(
                 &of_run(config, fold, seed),
                 fold,
@@ -74,8 +78,25 @@ pub fn train_runs(
                 on_event,
                 stop,
             );
-            let finished = finished.map_err(|error| error_of(&what, error))?;
-            let Some((run, model)) = finished else { break };
+            let (run, model) = match finished {
+                Ok(Some(finished)) => finished,
+                Ok(None) => break,
+                Err(error) => {
+                    // Another seed may learn what this one did not, but it meets the same data.
+                    let is_by_seed = error.kind == ErrorKind::Training;
+                    let concerns_all = error.kind == ErrorKind::Config || plan.is_none() && !is_by_seed;
+                    let error = error_of(&what, error);
+                    if runs.is_empty() && concerns_all {
+                        return Err(error);
+                    }
+                    on_event(Event::Warning(error.to_string()));
+                    first_error.get_or_insert(error);
+                    if is_by_seed {
+                        continue;
+                    }
+                    break;
+                }
+            };
             let loss = run.validation_loss.unwrap_or(f64::INFINITY);
             if best.as_ref().is_none_or(|(lowest, ..)| loss < *lowest) {
                 best = Some((loss, runs.len(), model));
@@ -91,13 +112,15 @@ pub fn train_runs(
         }
     }
     if runs.is_empty() {
-        return Err(Error::new(ErrorKind::Interrupted, "stopped before the first training was over"));
+        let stopped = || Error::new(ErrorKind::Interrupted, "stopped before the first training was over");
+        return Err(first_error.unwrap_or_else(stopped));
     }
-    if runs.len() < total {
-        on_event(Event::Warning(format!("stopped: only {} of {total} trainings are complete", runs.len())));
+    let missing = total - runs.len();
+    if missing > 0 {
+        on_event(Event::Warning(format!("only {} of {total} trainings are complete", runs.len())));
     }
     let folds = plan.map(|_| config.data.folds.clone());
-    Ok(Runs { report: RunsReport::new(folds, runs, start.elapsed().as_secs_f64()), kept })
+    Ok(Runs { report: RunsReport::new(folds, runs, start.elapsed().as_secs_f64()), kept, missing })
 }
 
 /// What is trained in one run, as if it were the only one.

@@ -61,7 +61,8 @@ pub struct Run {
     pub test: Option<Measured>,
     /// What simple means reach on the same parts; null where nobody asked, or there is too little to learn from.
     pub baselines: Option<Baselines>,
-    /// Whether its validation loss is the lowest of its fold's seeds.
+    /// Whether its model is kept: its validation loss is the lowest of its fold's seeds, or it is the first of them where there
+    /// is no validation part.
     pub kept: bool,
     /// The file that its model was written to; null where none was.
     pub model: Option<WrittenModel>,

@@ -125,6 +125,38 @@ fn of_several_seeds_the_one_that_validates_best_is_kept() {
 }
 
 #[test]
+fn without_a_validation_part_the_first_seed_is_kept_which_is_said() {
+    let place = Workplace::new();
+    clips(&place);
+    let args = ["--seeds", "2", "--epochs", "1", "--validation-fraction", "0", "-o", "m.safetensors"];
+    let run = train(&place, &args);
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    assert_eq!(run.json()["runs"][0]["kept"], true);
+    assert!(run.stderr().contains("the first seed, as there is no validation part"), "{}", run.stderr());
+}
+
+#[test]
+fn a_fold_that_fails_leaves_the_others_standing() {
+    let place = Workplace::new();
+    clips(&place);
+    // Without eva nobody is left who says this.
+    for speaker in ["ann", "ben"] {
+        (0..4).for_each(|i| place.write(&format!("{speaker}-dull-{i}.wav"), "broken"));
+    }
+    let run = train(&place, &["--folds", "speaker", "--seeds", "2", "--epochs", "1", "-o", "m.safetensors"]);
+    assert_eq!(run.code(), 1, "{}", run.stderr());
+    let report = run.json();
+    let runs = report["runs"].as_array().unwrap();
+    let folds: Vec<&str> = runs.iter().map(|run| run["fold"].as_str().unwrap()).collect();
+    assert_eq!(folds, ["ann", "ann", "ben", "ben"]);
+    let warnings = report["warnings"].to_string();
+    for part in ["fold eva, seed 0: no clip of label `dull`", "only 4 of 6 trainings are complete"] {
+        assert!(warnings.contains(part), "{warnings}");
+    }
+    assert!(place.path("m.fold-ben.safetensors").exists() && !place.path("m.fold-eva.safetensors").exists());
+}
+
+#[test]
 fn a_baseline_stands_beside_every_result_and_can_be_turned_off() {
     let place = Workplace::new();
     clips(&place);
