@@ -30,6 +30,7 @@ pub struct RunsReport {
     /// Each figure of the test parts over all runs, by name.
     pub test: BTreeMap<String, Spread>,
     /// With folds and several seeds: how the mean over the folds differs between seeds, for each figure of the test parts.
+    /// Folds that not all seeds have are left out.
     pub test_between_seeds: BTreeMap<String, Spread>,
     /// All test parts of a cross-validation together; null without one.
     pub pooled: Option<Pooled>,
@@ -158,15 +159,29 @@ fn spreads<'a>(parts: impl Iterator<Item = &'a Option<Measured>>) -> BTreeMap<St
     values.into_iter().filter_map(|(name, values)| Some((name, Spread::of(&values)?))).collect()
 }
 
+/// Means over the same folds for each seed: those in which all seeds have the figure.
 fn between_seeds(runs: &[Run], seeds: &[u64]) -> BTreeMap<String, Spread> {
-    let mut means: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for &seed in seeds {
-        let of_seed = runs.iter().filter(|run| run.seed == seed);
-        for (name, spread) in spreads(of_seed.map(|run| &run.test)) {
-            means.entry(name).or_default().push(spread.mean);
+    // Of each figure in each fold, one value a seed, in the seeds' order.
+    let mut values: BTreeMap<(String, &Option<String>), Vec<f64>> = BTreeMap::new();
+    for run in runs {
+        for (name, value) in run.test.iter().flat_map(Measured::metrics) {
+            values.entry((name, &run.fold)).or_default().push(value);
         }
     }
-    means.into_iter().filter_map(|(name, means)| Some((name, Spread::of(&means)?))).collect()
+    let mut folds: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
+    for ((name, _), values) in values.into_iter().filter(|(_, values)| values.len() == seeds.len()) {
+        folds.entry(name).or_default().push(values);
+    }
+    let mean = |folds: &[Vec<f64>], seed: usize| {
+        folds.iter().map(|fold| fold[seed]).sum::<f64>() / folds.len() as f64
+    };
+    folds
+        .into_iter()
+        .filter_map(|(name, folds)| {
+            let means: Vec<f64> = (0..seeds.len()).map(|seed| mean(&folds, seed)).collect();
+            Some((name, Spread::of(&means)?))
+        })
+        .collect()
 }
 
 fn pooled(runs: &[Run]) -> Option<Pooled> {
@@ -423,6 +438,18 @@ mod tests {
         let seeds = &report.test_between_seeds["accuracy"];
         assert!((seeds.mean - 0.825).abs() < 1e-12 && seeds.runs == 2, "{seeds:?}");
         assert!((seeds.lowest - 0.75).abs() < 1e-12 && (seeds.highest - 0.9).abs() < 1e-12);
+    }
+
+    #[test]
+    fn seeds_are_compared_on_the_folds_that_all_of_them_have() {
+        let mut runs = vec![run("x", 0, 8, 10), run("x", 1, 6, 10), run("y", 0, 20, 20)];
+        let seeds = |runs: &Vec<Run>| {
+            let report = RunsReport::new(Some("fold".into()), runs.clone(), 4.0);
+            report.test_between_seeds.get("accuracy").map(|seeds| (seeds.lowest, seeds.highest))
+        };
+        assert_eq!(seeds(&runs), Some((0.6, 0.8)));
+        runs.remove(0);
+        assert_eq!(seeds(&runs), None);
     }
 
     #[test]
