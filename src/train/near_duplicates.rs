@@ -4,7 +4,6 @@
 //! 2002, with shorter frames). Clips that share words at one distance in time are candidates, which the correlation of
 //! their samples then confirms or not: other recordings of the same thing do not correlate, sample for sample.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,8 +29,11 @@ const MAX_SECONDS: usize = 30;
 const MAX_WORDS: usize = 512;
 /// Frames that are this much below the loudest say nothing, in dB.
 const QUIET: f32 = 50.0;
-/// Words that more frames have say nothing: a steady tone, a hum.
+/// Words that more frames have say nothing: a steady tone, a hum. This bounds the time: a word of a clip is compared with so
+/// many others at most.
 const MAX_SHARED: usize = 64;
+/// Clips that are compared with all others before the best candidates are chosen: this bounds the memory.
+const CLIPS_AT_ONCE: usize = 256;
 /// Words that two clips must share at one distance in time, and one more for so many that they have: of long clips some
 /// agree by chance.
 const MIN_VOTES: usize = 2;
@@ -58,6 +60,16 @@ pub struct Pair {
     pub b: usize,
     /// Of their samples where they overlap, 0 to 1.
     pub correlation: f64,
+}
+
+/// The near-duplicates of a data set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    pub pairs: Vec<Pair>,
+    /// Whether there may be more, as only the likeliest were looked at.
+    pub is_capped: bool,
+    /// Whether some may have been missed, as most of what they are told by is too common to be compared.
+    pub is_partial: bool,
 }
 
 /// What the items of a data set sound like. Made once, it serves any split of the data.
@@ -89,10 +101,17 @@ impl Prints {
         Self { words }
     }
 
-    /// A warning where near-duplicates lie on two sides: `side_of` has the side of each item, an index into `sides`, or
+    /// What is to be told of near-duplicates on two sides: `side_of` has the side of each item, an index into `sides`, or
     /// `None` for one that does not matter.
-    pub fn warning(&self, dataset: &Dataset, side_of: &[Option<usize>], sides: &[String]) -> Option<String> {
-        let pairs = self.pairs(dataset, side_of);
+    pub fn events(&self, dataset: &Dataset, side_of: &[Option<usize>], sides: &[String]) -> Vec<Event> {
+        let Found { pairs, is_capped, is_partial } = self.find(dataset, side_of);
+        let mut events = Vec::new();
+        if is_partial {
+            events.push(Event::Message(format!(
+                "most of what near-duplicates are told by is at more than {MAX_SHARED} places in these recordings, too many \
+                 to be compared: some may have been missed"
+            )));
+        }
         let name = |item: usize| {
             let side = side_of[item].map_or("", |side| sides[side].as_str());
             format!("{} ({side})", dataset.items[item].path.display())
@@ -102,66 +121,112 @@ impl Prints {
             .take(MAX_NAMED)
             .map(|pair| format!("{} and {}", name(pair.a), name(pair.b)))
             .collect();
-        (!pairs.is_empty()).then(|| {
-            format!(
-                "{} pairs of recordings on two sides of the split are nearly the same sound: {}{}; results on them are too \
-                 good: keep such clips in one part by a group (--group-column), or leave one out",
+        if !pairs.is_empty() {
+            events.push(Event::Warning(format!(
+                "{}{} pairs of recordings on two sides of the split are nearly the same sound: {}{}; results on them are \
+                 too good: keep such clips in one part by a group (--group-column), or leave one out",
+                if is_capped { "at least " } else { "" },
                 pairs.len(),
                 named.join("; "),
                 if pairs.len() > MAX_NAMED { "; ..." } else { "" }
-            )
-        })
+            )));
+        }
+        events
     }
 
     /// Near-duplicates on two sides whose files are not the same bytes, by `a`, then `b`.
-    pub fn pairs(&self, dataset: &Dataset, side_of: &[Option<usize>]) -> Vec<Pair> {
-        let candidates = self.candidates(side_of);
+    pub fn find(&self, dataset: &Dataset, side_of: &[Option<usize>]) -> Found {
+        let Candidates { best, is_capped, is_partial } = self.candidates(side_of);
         let path = |item: usize| dataset.items[item].path.as_path();
-        let confirmed = candidates.into_par_iter().filter_map(|Candidate { a, b, distance, .. }| {
+        let confirmed = best.into_par_iter().filter_map(|Candidate { a, b, distance, .. }| {
             let correlation = correlation(&read(path(a)).ok()?, &read(path(b)).ok()?, distance)?;
             let found = correlation >= MIN_CORRELATION && !same_bytes(path(a), path(b));
             found.then_some(Pair { a, b, correlation })
         });
         let mut pairs: Vec<Pair> = confirmed.collect();
         pairs.sort_by_key(|pair| (pair.a, pair.b));
-        pairs
+        Found { pairs, is_capped, is_partial }
     }
 
     /// Items on two sides that share words at one distance, those that share most first.
-    fn candidates(&self, side_of: &[Option<usize>]) -> Vec<Candidate> {
-        let mut index: Vec<(u32, u32, u32)> = Vec::new();
-        for (item, words) in self.words.iter().enumerate().filter(|(item, _)| side_of[*item].is_some()) {
-            index.extend(words.iter().map(|&(word, frame)| (word, item as u32, frame)));
-        }
+    fn candidates(&self, side_of: &[Option<usize>]) -> Candidates {
+        let items: Vec<usize> = (0..self.words.len()).filter(|&item| side_of[item].is_some()).collect();
+        let places = |&item: &usize| self.words[item].iter().map(move |&(word, at)| (word, item as u32, at));
+        let mut index: Vec<(u32, u32, u32)> = items.iter().flat_map(places).collect();
         index.par_sort_unstable();
-        let mut votes: HashMap<(u32, u32), BTreeMap<i32, usize>> = HashMap::new();
-        for shared in index.chunk_by(|a, b| a.0 == b.0).filter(|shared| shared.len() <= MAX_SHARED) {
-            for (i, &(_, a, at_a)) in shared.iter().enumerate() {
-                for &(_, b, at_b) in &shared[i + 1..] {
-                    if side_of[a as usize] != side_of[b as usize] {
-                        *votes.entry((a, b)).or_default().entry(at_a as i32 - at_b as i32).or_default() += 1;
-                    }
-                }
-            }
+        let shared = index.chunk_by(|a, b| a.0 == b.0).map(<[_]>::len);
+        let common: usize = shared.filter(|&places| places > MAX_SHARED).sum();
+        let (mut best, mut is_capped) = (Vec::new(), false);
+        for chunk in items.chunks(CLIPS_AT_ONCE) {
+            best.par_extend(chunk.par_iter().flat_map_iter(|&a| self.candidates_of(a, &index, side_of)));
+            best.sort_by_key(|c: &Candidate| (std::cmp::Reverse(c.votes), c.a, c.b));
+            is_capped |= best.len() > MAX_CANDIDATES;
+            best.truncate(MAX_CANDIDATES);
         }
-        let mut candidates: Vec<Candidate> = votes
-            .into_iter()
-            .filter_map(|((a, b), votes)| {
-                // A trim between two frames lets votes fall on both sides.
-                let near = |distance: i32| -> usize {
-                    (distance - 1..=distance + 1).filter_map(|d| votes.get(&d)).sum()
-                };
-                let (count, _, distance) =
-                    votes.iter().map(|(&distance, &exact)| (near(distance), exact, distance)).max()?;
-                let candidate = Candidate { a: a as usize, b: b as usize, distance, votes: count };
-                let words = self.words[candidate.a].len().min(self.words[candidate.b].len());
-                (count >= MIN_VOTES + words / WORDS_A_VOTE).then_some(candidate)
-            })
-            .collect();
-        candidates.sort_by_key(|c| (std::cmp::Reverse(c.votes), c.a, c.b));
-        candidates.truncate(MAX_CANDIDATES);
-        candidates
+        Candidates { best, is_capped, is_partial: 2 * common > index.len() }
     }
+
+    /// Items behind `a`, on another side, that share words with it at one distance. `index` has words, items and frames,
+    /// sorted.
+    fn candidates_of(
+        &self,
+        a: usize,
+        index: &[(u32, u32, u32)],
+        side_of: &[Option<usize>],
+    ) -> Vec<Candidate> {
+        // The other item, and its distance.
+        let mut votes: Vec<(usize, i32)> = Vec::new();
+        for &(word, at_a) in &self.words[a] {
+            let from = index.partition_point(|entry| entry.0 < word);
+            if index.get(from + MAX_SHARED).is_some_and(|entry| entry.0 == word) {
+                continue;
+            }
+            let shared = index[from..].iter().take_while(|entry| entry.0 == word);
+            votes.extend(
+                shared
+                    .map(|&(_, b, at_b)| (b as usize, at_a as i32 - at_b as i32))
+                    .filter(|&(b, _)| b > a && side_of[b] != side_of[a]),
+            );
+        }
+        votes.sort_unstable();
+        votes
+            .chunk_by(|x, y| x.0 == y.0)
+            .filter_map(|of_b| {
+                let b = of_b[0].0;
+                let (votes, distance) = most_votes(of_b.iter().map(|&(_, distance)| distance));
+                let words = self.words[a].len().min(self.words[b].len());
+                (votes >= MIN_VOTES + words / WORDS_A_VOTE).then_some(Candidate { a, b, distance, votes })
+            })
+            .collect()
+    }
+}
+
+/// The distance that most of `distances`, which ascend, agree on, and how many do.
+fn most_votes(distances: impl Iterator<Item = i32>) -> (usize, i32) {
+    let mut counts: Vec<(i32, usize)> = Vec::new();
+    for distance in distances {
+        match counts.last_mut() {
+            Some((last, count)) if *last == distance => *count += 1,
+            _ => counts.push((distance, 1)),
+        }
+    }
+    // A trim between two frames lets votes fall on both sides.
+    let near = |i: usize| -> usize {
+        let beside = counts[i.saturating_sub(1)..counts.len().min(i + 2)].iter();
+        beside.filter(|(distance, _)| (distance - counts[i].0).abs() <= 1).map(|(_, count)| count).sum()
+    };
+    let best = (0..counts.len()).map(|i| (near(i), counts[i].1, counts[i].0)).max();
+    best.map_or((0, 0), |(votes, _, distance)| (votes, distance))
+}
+
+/// What is looked at closely.
+struct Candidates {
+    /// At most [`MAX_CANDIDATES`].
+    best: Vec<Candidate>,
+    /// Whether there are more.
+    is_capped: bool,
+    /// Whether most words are too common to be used.
+    is_partial: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -334,7 +399,7 @@ mod tests {
     fn pairs(data: &Dataset, side_of: &[usize]) -> Vec<(usize, usize)> {
         let prints = Prints::of(data, &mut |_| {}, &AtomicBool::new(false));
         let side_of: Vec<Option<usize>> = side_of.iter().copied().map(Some).collect();
-        prints.pairs(data, &side_of).iter().map(|pair| (pair.a, pair.b)).collect()
+        prints.find(data, &side_of).pairs.iter().map(|pair| (pair.a, pair.b)).collect()
     }
 
     #[test]
@@ -367,9 +432,32 @@ mod tests {
         assert_eq!(pairs(&data, &[1, 1]), []);
         let sides = ["train".to_string(), "test".to_string()];
         let prints = Prints::of(&data, &mut |_| {}, &AtomicBool::new(false));
-        let warning = prints.warning(&data, &[Some(0), Some(1)], &sides).unwrap();
+        let events = prints.events(&data, &[Some(0), Some(1)], &sides);
+        let [Event::Warning(warning)] = &events[..] else { panic!("{events:?}") };
+        assert!(warning.starts_with("1 pairs"), "{warning}");
         assert!(warning.contains("a.wav (train) and ") && warning.contains("b.wav (test)"), "{warning}");
-        assert_eq!(prints.warning(&data, &[Some(0), None], &sides), None);
+        assert_eq!(prints.events(&data, &[Some(0), None], &sides), []);
+    }
+
+    #[test]
+    fn limits_that_were_met_are_told() {
+        // As many places as a word may have: 32 clips on each side, each like each of the other side.
+        let side_of: Vec<Option<usize>> = (0..MAX_SHARED).map(|item| Some(item % 2)).collect();
+        let mut prints = Prints { words: vec![vec![(1, 0), (2, 5)]; MAX_SHARED] };
+        let Candidates { best, is_capped, is_partial } = prints.candidates(&side_of);
+        assert_eq!((best.len(), is_capped, is_partial), (MAX_CANDIDATES, true, false));
+        let Candidate { a, b, distance, votes } = best[0];
+        assert_eq!((a, b, distance, votes), (0, 1, 0, 2));
+        // One place more is too many.
+        prints.words[0].push((2, 6));
+        let Candidates { best, is_capped, is_partial } = prints.candidates(&side_of);
+        assert_eq!((best.len(), is_capped, is_partial), (0, false, true));
+    }
+
+    #[test]
+    fn votes_on_both_sides_of_a_frame_count_together() {
+        assert_eq!(most_votes([-7, 2, 2, 4, 5, 5, 6, 9].into_iter()), (4, 5));
+        assert_eq!(most_votes([3].into_iter()), (1, 3));
     }
 
     #[test]

@@ -40,9 +40,7 @@ impl Survey {
                 None => by_part(&dataset, &split(&dataset, &config.data, config.training.seed)?),
             };
             let prints = Prints::of(&dataset, on_event, stop);
-            if let Some(warning) = prints.warning(&dataset, &side_of, &sides) {
-                on_event(Event::Warning(warning));
-            }
+            prints.events(&dataset, &side_of, &sides).into_iter().for_each(&mut *on_event);
         }
         let vectors = match config.training.baseline && !stop.load(Ordering::Relaxed) {
             true => Some(Vectors::read(config, &dataset, on_event, stop)?),
