@@ -218,7 +218,8 @@ pub struct TimedData {
 
 impl DataArgs {
     /// The recordings of a part with what happens in them, as the model learned to see it (merged labels, ...). Without a
-    /// part of its own in the data, the training's split is made again.
+    /// part of its own in the data, the training's split is made again, with the fold that was tested as its test part. Folds
+    /// count nothing where all is asked for, another column has the split, or the data lacks them.
     pub fn recordings(&self, header: &ModelHeader, choice: Option<Choice>, usual: Part) -> Result<TimedData> {
         let mut config = TrainConfig::from_toml(&header.provenance.config).unwrap_or_default();
         config.data = DataConfig {
@@ -232,13 +233,20 @@ impl DataArgs {
         self.apply(&mut config.data);
         config.data.stream = Some(self.stream_of(header)?);
         self.apply_labels(&mut config.labels);
+        let is_split_anew = self.split_column.as_ref().is_some_and(|column| !column.is_empty());
+        match choice == Some(Choice::All) || is_split_anew {
+            true => config.data.drop_folds(),
+            false => config.data.drop_absent_folds()?,
+        }
         if config.labels.source.is_none() {
             let message = format!("`{}` tags frames: name what happens when (--labels)", header.name);
             return Err(Error::new(ErrorKind::Config, message));
         }
         let data = Dataset::load_timed(&config.data, &config.labels)?;
         data.messages.iter().for_each(say);
-        let has_split = data.items.iter().any(|item| item.part.is_some());
+        // Folds that are left are in the data's parts, or dealt as in training.
+        let has_split =
+            !config.data.test_fold.is_empty() || data.items.iter().any(|item| item.part.is_some());
         let choice = choice.unwrap_or_else(|| match (usual, has_split) {
             (Part::Test, false) => {
                 say("the data has no split: all of it is used, with what the model may have learned from");

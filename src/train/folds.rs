@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::split::{groups, label_counts};
-use super::{DataConfig, Dataset, TrainConfig};
+use super::{DataConfig, Dataset, TrainConfig, manifest};
 use crate::model::Task;
 use crate::{Error, ErrorKind, Result};
 
@@ -39,6 +39,29 @@ impl DataConfig {
             "" => None,
             text => Some(text.parse().map_or_else(|_| Folds::Column(text.to_string()), Folds::Number)),
         }
+    }
+
+    /// Forgets of folds that the data has no trace of, as it is other data than was cross-validated: a column or value that
+    /// its manifest lacks, or any column of a directory.
+    ///
+    /// # Errors
+    /// Those of the manifest.
+    pub fn drop_absent_folds(&mut self) -> Result<()> {
+        let is_there = match (self.folds(), &self.manifest) {
+            _ if self.test_fold.is_empty() => false,
+            (Some(Folds::Column(name)), Some(path)) => manifest::has_fold(path, self, &name)?,
+            (folds, _) => matches!(folds, Some(Folds::Number(_))),
+        };
+        if !is_there {
+            self.drop_folds();
+        }
+        Ok(())
+    }
+
+    /// Forgets of folds.
+    pub fn drop_folds(&mut self) {
+        self.folds.clear();
+        self.test_fold.clear();
     }
 
     /// Checks `folds` and `test_fold`; names the setting that is wrong.
@@ -263,6 +286,30 @@ mod tests {
         assert_eq!(plan.fold_of[..4], [None, Some(1), Some(2), Some(0)]);
         let error = by_group(&dataset((0..5).map(|_| (0, Some("x".into())))), "site").unwrap_err();
         assert!(error.message.contains("\"site\" has 1 values"), "{error}");
+    }
+
+    #[test]
+    fn folds_of_other_data_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.csv");
+        std::fs::write(&path, "path,label,day\na.wav,x,1\nb.wav,y,2\n").unwrap();
+        let left = |folds: &str, fold: &str, filters: &[&str], manifest: bool| {
+            let mut config = DataConfig {
+                folds: folds.into(),
+                test_fold: fold.into(),
+                filters: filters.iter().map(|filter| filter.to_string()).collect(),
+                manifest: manifest.then(|| path.clone()),
+                ..Default::default()
+            };
+            config.drop_absent_folds().map(|()| config.folds + &config.test_fold)
+        };
+        assert_eq!(left("day", "2", &[], true).unwrap(), "day2");
+        assert_eq!(left("day", "3", &[], true).unwrap(), "");
+        assert_eq!(left("day", "2", &["label!=y"], true).unwrap(), "");
+        assert_eq!(left("site", "2", &[], true).unwrap(), "");
+        assert_eq!(left("day", "2", &[], false).unwrap(), "");
+        assert_eq!(left("5", "2", &[], true).unwrap(), "52");
+        assert!(left("day", "2", &["lable=y"], true).unwrap_err().message.contains("\"label\""));
     }
 
     #[test]

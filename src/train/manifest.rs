@@ -52,7 +52,7 @@ fn parse(text: &str, folder: &Path, config: &DataConfig, labelled: bool) -> Resu
             broken = (broken.0 + 1, if broken.0 == 0 { line } else { broken.1 });
         }
         let field = |column: usize| record.get(column).unwrap_or_default();
-        if !columns.filters.iter().all(|f| (field(f.column) == f.value) == f.equal) {
+        if !columns.filters.iter().all(|filter| filter.takes(record)) {
             continue;
         }
         let name = field(columns.path);
@@ -111,6 +111,27 @@ fn parse(text: &str, folder: &Path, config: &DataConfig, labelled: bool) -> Resu
     Ok((clips, messages))
 }
 
+/// Whether a row that `config` uses is in its fold: has [`DataConfig::test_fold`] in the column of this name.
+///
+/// # Errors
+/// Those of the file and its rows; a filter that names no column.
+pub(super) fn has_fold(path: &Path, config: &DataConfig, name: &str) -> Result<bool> {
+    let text = read_text(path, "a manifest is due", MAX_MANIFEST_BYTES, ErrorKind::Dataset)?;
+    let find = || {
+        let mut table = Table::new(&text)?;
+        let Some(column) = table.header.iter().position(|header| header == name) else { return Ok(false) };
+        let filters = filters(&table.header, config)?;
+        while let Some((_, record)) = table.next_row()? {
+            let is_used = filters.iter().all(|filter| filter.takes(record));
+            if is_used && record.get(column) == Some(config.test_fold.as_str()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    find().map_err(|error: Error| error.with_path(path))
+}
+
 /// Where each thing stands in a row.
 struct Columns {
     path: usize,
@@ -130,6 +151,32 @@ struct Filter {
     equal: bool,
 }
 
+impl Filter {
+    /// Whether the row is used.
+    fn takes(&self, record: &csv::StringRecord) -> bool {
+        (record.get(self.column).unwrap_or_default() == self.value) == self.equal
+    }
+}
+
+/// The conditions of `config` on rows.
+fn filters(header: &[String], config: &DataConfig) -> Result<Vec<Filter>> {
+    let filter = |text: &String| {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            Error::new(
+                ErrorKind::Config,
+                format!("where \"{text}\" is not understood; write column=value or column!=value"),
+            )
+        })?;
+        let (name, equal) = match name.strip_suffix('!') {
+            Some(name) => (name, false),
+            None => (name, true),
+        };
+        let column = column(header, name.trim(), "where")?;
+        Ok(Filter { column, value: value.trim().to_string(), equal })
+    };
+    config.filters.iter().map(filter).collect()
+}
+
 impl Columns {
     fn find(header: &[String], config: &DataConfig, labelled: bool) -> Result<Self> {
         let find = |name: &str| header.iter().position(|h| h == name);
@@ -139,20 +186,6 @@ impl Columns {
             "" => Ok(None),
             name if name == usual => Ok(find(name)),
             name => due(name, setting).map(Some),
-        };
-        let filter = |text: &String| {
-            let (column, value) = text.split_once('=').ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Config,
-                    format!("where \"{text}\" is not understood; write column=value or column!=value"),
-                )
-            })?;
-            let (column, equal) = match column.strip_suffix('!') {
-                Some(column) => (column, false),
-                None => (column, true),
-            };
-            let column = due(column.trim(), "where")?;
-            Ok(Filter { column, value: value.trim().to_string(), equal })
         };
         let folds = match config.test_fold.is_empty() {
             true => None,
@@ -174,7 +207,7 @@ impl Columns {
             },
             fold,
             group: optional(&config.group_column, "group", "group-column")?,
-            filters: config.filters.iter().map(filter).collect::<Result<_>>()?,
+            filters: filters(header, config)?,
         })
     }
 

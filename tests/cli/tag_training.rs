@@ -89,6 +89,41 @@ fn a_model_learns_to_tag_is_tuned_and_is_evaluated() {
 }
 
 #[test]
+fn a_model_of_a_cross_validation_is_evaluated_on_its_fold_and_on_other_data() {
+    let place = Workplace::new();
+    beeps(&place, 12);
+    let rows: String = (0..12).map(|i| format!("r{i}.wav,day{}\n", i % 3)).collect();
+    place.write("days.csv", format!("path,day\n{rows}"));
+    place.write("small.toml", SMALL);
+    let args = ["train", "--config", "small.toml", "--epochs", "1", "--labels", "labels.csv"];
+    let train = |folds: &str| {
+        let more = ["--manifest", "days.csv", "--folds", folds, "-o", "m.safetensors"];
+        let run = place.run(&[&args[..], &more].concat());
+        assert_eq!(run.code(), 0, "{}", run.stderr());
+        run.json()
+    };
+    let evaluate = |model: &str, manifest: &str, more: &[&str]| {
+        let args = ["evaluate", "-m", model, "--manifest", manifest, "--labels", "labels.csv"];
+        let run = place.run(&[&args[..], more].concat());
+        assert_eq!(run.code(), 0, "{}", run.stderr());
+        let report = run.json();
+        (report["part"].as_str().unwrap().to_string(), report["evaluation"]["recordings"].as_u64().unwrap())
+    };
+    let report = train("day");
+    let clips = report["runs"][1]["clips"]["test"].as_u64().unwrap();
+    assert_eq!(evaluate("m.fold-day1.safetensors", "days.csv", &[]), ("test".into(), clips));
+    assert_eq!(evaluate("m.fold-day1.safetensors", "days.csv", &["--split", "all"]), ("all".into(), 12));
+    // Its parts are the manifest's own: there are no days.
+    assert_eq!(evaluate("m.fold-day1.safetensors", "manifest.csv", &[]), ("test".into(), 3));
+
+    let report = train("4");
+    let clips = report["runs"][1]["clips"]["test"].as_u64().unwrap();
+    assert!(clips < 12);
+    assert_eq!(evaluate("m.fold-2.safetensors", "days.csv", &[]), ("test".into(), clips));
+    assert_eq!(evaluate("m.fold-2.safetensors", "days.csv", &["--split", "all"]), ("all".into(), 12));
+}
+
+#[test]
 fn exclusive_labels_have_a_background_and_the_same_seed_gives_the_same_model() {
     let place = Workplace::new();
     beeps(&place, 12);
