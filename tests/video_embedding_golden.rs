@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use percept::ErrorKind;
 use percept::features::video::{Embedding, EmbeddingKind, VideoConfig, VideoExtractor, VideoFeature};
 use percept::signal::VideoFrame;
+use percept::train::{Survey, TrainConfig, TrainOptions, train};
 use serde_json::Value;
 
 const KINDS: [EmbeddingKind; 2] = [EmbeddingKind::Resnet18, EmbeddingKind::MobilenetV2];
@@ -170,4 +171,35 @@ fn frames_of_any_size_have_an_embedding_and_the_extractor_appends_it() {
     assert!(error.message.contains("resnet18") && error.message.contains("mobilenet_v2"), "{error}");
     let error = VideoExtractor::with_embedding(&VideoConfig::default(), embedding).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Config);
+}
+
+#[test]
+fn a_baseline_sees_what_the_model_to_start_from_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for i in 0..8 {
+        let label = at(["clips/dark", "clips/light"][i % 2]);
+        std::fs::create_dir_all(&label).unwrap();
+        let shade = [30, 200][i % 2] + i as u8;
+        let picture = image::RgbImage::from_pixel(32, 32, image::Rgb([shade; 3]));
+        picture.save(label.join(format!("{i}.png"))).unwrap();
+    }
+    let kind = EmbeddingKind::MobilenetV2;
+    let tensors: HashMap<String, Tensor> = weights(kind).into_iter().collect();
+    candle_core::safetensors::save(&tensors, at("weights.safetensors")).unwrap();
+    let text = "[video]\nfeatures = [\"embedding\"]\nembedding = \"mobilenet_v2\"\nembedding_size = 32\nframe_rate = 25\n\
+                [network]\nhidden_size = 4\nnum_layers = 1\n[training]\nepochs = 1\n[data]\nvalidation_fraction = 0.25\n";
+    let mut first = TrainConfig::from_toml(text).unwrap();
+    first.data.directory = Some(at("clips"));
+    first.data.embedding_weights = Some(at("weights.safetensors"));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let model = train(&first, "first", &TrainOptions::default(), &mut |_| {}, &stop).unwrap().model;
+    model.save(&at("first.safetensors")).unwrap();
+
+    // The weights are in the model.
+    let mut second = TrainConfig { data: first.data.clone(), ..TrainConfig::default() };
+    second.data.embedding_weights = None;
+    second.training.from = at("first.safetensors").display().to_string();
+    let survey = Survey::new(&second, None, &mut |_| {}, &stop).unwrap();
+    assert!(survey.baselines(&second).unwrap().unwrap().validation.is_some());
 }

@@ -208,10 +208,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
             progress.on_event(Event::Message(message));
         }
     };
-    // What is wrong with the data, training says, with all else that it knows of it.
-    let survey = Survey::new(&config, None, &mut on_event, &stop).ok();
-    let baselines = survey.and_then(|survey| survey.baselines(&config).ok().flatten());
+    let survey = Survey::new(&config, None, &mut on_event, &stop).and_then(|s| s.baselines(&config));
     let outcome = train(&config, &name, &options, &mut on_event, &stop);
+    let baselines = survey.unwrap_or_else(|error| {
+        // What is wrong with the data, training has said: it was its end, too.
+        if outcome.is_ok() {
+            on_event(Event::Warning(format!("there is no baseline: {error}")));
+        }
+        None
+    });
     let (warnings, failures) = progress.finish();
     let outcome = outcome?;
     outcome.model.save(path)?;

@@ -7,11 +7,12 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::clip::{load_embedding, resolve};
+use super::clip::resolve;
 use super::logistic::{Logistic, Rows, Truths};
 use super::{Dataset, Event, Parts, TrainConfig, Truth};
 use crate::Result;
 use crate::evaluate::{frame_events, held};
+use crate::features::video::Embedding;
 use crate::features::{Features, InputConfig, Normalize};
 use crate::media::MediaOptions;
 use crate::model::Task;
@@ -90,7 +91,7 @@ struct ItemVectors {
 }
 
 impl Vectors {
-    /// Reads the clips of `dataset`, which `config` describes. Those that cannot be read are passed over: training names
+    /// Reads the clips of `dataset`, which `config` describes, with the pretrained network that it asks for. Those that cannot be read are passed over: training names
     /// them. Setting `stop` ends it early.
     ///
     /// # Errors
@@ -98,13 +99,14 @@ impl Vectors {
     pub fn read(
         config: &TrainConfig,
         dataset: &Dataset,
+        embedding: Option<&Embedding>,
         on_event: &mut dyn FnMut(Event),
         stop: &AtomicBool,
     ) -> Result<Self> {
         let mut config = config.clone();
         resolve(&mut config, dataset)?;
         let input = config.input();
-        let source = Source::new(&input, load_embedding(&config)?.as_ref())?;
+        let source = Source::new(&input, embedding)?;
         let exclusive = config.task() == Task::Classify || config.labels.exclusive;
         let background = dataset.has_background.then_some(0);
         let total = dataset.items.len();
@@ -400,7 +402,7 @@ mod tests {
     }
 
     fn baselines(config: &TrainConfig, dataset: &Dataset, parts: &Parts) -> Baselines {
-        let vectors = Vectors::read(config, dataset, &mut |_| {}, &AtomicBool::new(false)).unwrap();
+        let vectors = Vectors::read(config, dataset, None, &mut |_| {}, &AtomicBool::new(false)).unwrap();
         vectors.baselines(parts).unwrap()
     }
 
@@ -426,7 +428,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (config, mut dataset) = tones(folder.path(), 4, true);
         dataset.items[1].path = folder.path().join("gone.wav");
-        let vectors = Vectors::read(&config, &dataset, &mut |_| {}, &AtomicBool::new(false)).unwrap();
+        let vectors = Vectors::read(&config, &dataset, None, &mut |_| {}, &AtomicBool::new(false)).unwrap();
         let parts = Parts { train: vec![1], test: vec![0], ..Parts::default() };
         assert_eq!(vectors.baselines(&parts), None);
         let parts = Parts { train: vec![0, 1, 2], test: vec![1, 3], ..Parts::default() };

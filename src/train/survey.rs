@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::baseline::{Baselines, Vectors};
+use super::clip::load_embedding;
+use super::fine_tune::{adopt, load_base};
 use super::folds::FoldPlan;
 use super::near_duplicates::Prints;
 use super::split::split;
@@ -15,6 +17,8 @@ use crate::signal::InputKind;
 pub struct Survey {
     /// `None` where no baseline is asked for.
     vectors: Option<Vectors>,
+    /// What was taken from the files.
+    stream: Option<InputKind>,
 }
 
 impl Survey {
@@ -22,13 +26,19 @@ impl Survey {
     /// `plan`. Both can be turned off in the configuration. Setting `stop` ends it early.
     ///
     /// # Errors
-    /// Those of [`Dataset::of`] and [`split`].
+    /// Those of [`Dataset::of`] and [`split`]; those of the model that training begins from, or of a pretrained network.
     pub fn new(
         config: &TrainConfig,
         plan: Option<&FoldPlan>,
         on_event: &mut dyn FnMut(Event),
         stop: &AtomicBool,
     ) -> Result<Self> {
+        let mut config = config.clone();
+        let base = load_base(&config)?;
+        if let Some(base) = &base {
+            adopt(&mut config, base)?;
+        }
+        let config = &config;
         let dataset = Dataset::of(config)?;
         let first = || dataset.items.iter().find_map(|item| known_kind_of(&item.path));
         let is_sound = config.data.stream.or_else(first).is_none_or(|kind| kind == InputKind::Audio);
@@ -43,10 +53,17 @@ impl Survey {
             prints.events(&dataset, &side_of, &sides).into_iter().for_each(&mut *on_event);
         }
         let vectors = match config.training.baseline && !stop.load(Ordering::Relaxed) {
-            true => Some(Vectors::read(config, &dataset, on_event, stop)?),
+            true => {
+                // The model that training begins from brings its own.
+                let embedding = match &base {
+                    Some(base) => base.embedding().cloned(),
+                    None => load_embedding(config)?,
+                };
+                Some(Vectors::read(config, &dataset, embedding.as_ref(), on_event, stop)?)
+            }
             false => None,
         };
-        Ok(Self { vectors })
+        Ok(Self { vectors, stream: config.data.stream })
     }
 
     /// What simple means reach on the parts that training with `config` makes of the same data; `None` where nobody asks, or
@@ -55,7 +72,9 @@ impl Survey {
     /// # Errors
     /// Those of [`Dataset::of`] and [`split`], whether or not somebody asks.
     pub fn baselines(&self, config: &TrainConfig) -> Result<Option<Baselines>> {
-        let parts = split(&Dataset::of(config)?, &config.data, config.training.seed)?;
+        let mut config = config.clone();
+        config.data.stream = self.stream;
+        let parts = split(&Dataset::of(&config)?, &config.data, config.training.seed)?;
         Ok(self.vectors.as_ref().and_then(|vectors| vectors.baselines(&parts)))
     }
 }
