@@ -53,6 +53,15 @@ fn band_limited(clips: &[(PathBuf, String)], folder: &Path) -> Vec<(PathBuf, Str
     limited.collect()
 }
 
+/// Even between -1 and 1.
+fn noise() -> impl FnMut() -> f32 {
+    let mut state = 1u32;
+    move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
 #[test]
 fn sounds_that_it_has_not_learned_from_are_known_and_a_band_limited_dog_is_still_a_dog() {
     let Some(data) = data("esc10") else { return };
@@ -83,32 +92,31 @@ fn speech_of_a_person_that_it_has_never_heard_is_speech_at_any_rate() {
     recordings.sort();
     let folder = tempfile::tempdir().unwrap();
     for sample_rate in [8_000, 44_100] {
-        // Eight digits in a row, an eighth of a second apart.
+        // Eight digits in a row with uneven pauses, over faint noise.
+        let mut noise = noise();
         let clips = recordings.chunks_exact(8).take(20).enumerate().map(|(i, digits)| {
             let options = AudioOptions { sample_rate: Some(sample_rate), ..AudioOptions::default() };
             let mut samples = Vec::new();
             for digit in digits {
                 samples.extend(load_audio(digit, &options).unwrap().signal.samples);
-                samples.resize(samples.len() + sample_rate as usize / 8, 0.0);
+                let pause = (0.02 + 0.2 * noise().abs()) * sample_rate as f32;
+                samples.resize(samples.len() + pause as usize, 0.0);
             }
+            samples.iter_mut().for_each(|sample| *sample += 1e-3 * noise());
             let path = folder.path().join(format!("{sample_rate}-{i}.wav"));
             write_wav(&path, &Signal { samples, sample_rate }).unwrap();
             (path, "speech".to_string())
         });
         let heard = evaluate(&classifier(), &clips.collect::<Vec<_>>());
         eprintln!("{} of {} strings of digits are speech at {sample_rate} Hz", heard.correct, heard.clips);
-        assert!(heard.correct + 2 >= heard.clips, "{:?}", heard.confusion);
+        assert!(heard.correct + 4 >= heard.clips, "{:?}", heard.confusion);
     }
 }
 
 #[test]
 fn nothing_and_faint_noise_are_silence() {
     let folder = tempfile::tempdir().unwrap();
-    let mut state = 1u32;
-    let mut noise = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
+    let mut noise = noise();
     for (name, level) in [("nothing.wav", 0.0), ("faint.wav", 1e-4)] {
         let samples: Vec<f32> = (0..3 * 22_050).map(|_| level * noise()).collect();
         let path = folder.path().join(name);

@@ -81,7 +81,9 @@ impl FileArgs {
             if places.contains(&place(path)) {
                 return wrong("is named for two files that training writes; name another");
             }
-            if path.is_file() && !is_own_kind(&head_of(path)?) {
+            // What is no checkpoint cannot be gone on from, which is said when it is read.
+            let is_read = self.resume && Some(path) == files.checkpoint.as_ref();
+            if path.is_file() && !is_read && !is_own_kind(&head_of(path)?) {
                 return wrong(
                     "exists and is none of training's files of this kind; it is not replaced: name another",
                 );

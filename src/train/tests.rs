@@ -188,7 +188,7 @@ fn features_of_another_kind_than_the_models_are_refused() {
     config.vectors = Default::default();
     config.network = Default::default();
     let error = run(&config, &TrainOptions::default(), 1, None).err().unwrap();
-    assert!(error.message.contains("none of the"), "{error}");
+    assert!(error.message.contains("the files hold vectors, and audio is asked for"), "{error}");
     config.data.stream = Some(crate::signal::InputKind::Vectors);
     let error = run(&config, &TrainOptions::default(), 1, None).err().unwrap();
     assert!(error.message.contains("takes audio"), "{error}");
