@@ -124,6 +124,9 @@ fn there_must_be_a_checkpoint_to_go_on_from() {
     place.write("m.safetensors.checkpoint", "nonsense");
     let run = train(&place, "x.toml", "m.safetensors", &["--resume"]);
     run.assert_fatal(&["m.safetensors.checkpoint", "no checkpoint of Percept"]);
+    train(&place, "x.toml", "m.safetensors", &[])
+        .assert_fatal(&["m.safetensors.checkpoint", "it is not replaced"]);
+    std::fs::remove_file(place.path("m.safetensors.checkpoint")).unwrap();
     assert!(!train(&place, "x.toml", "m.safetensors", &["--resume", "--no-checkpoint"]).stderr().is_empty());
     let same = train(&place, "x.toml", "m.safetensors", &["--metrics", "m.safetensors"]);
     same.assert_fatal(&["named for two files"]);
