@@ -35,6 +35,9 @@ pub struct FileArgs {
     curves: Option<PathBuf>,
 }
 
+/// Whether a file that begins so is one of those that training writes under a flag.
+type Kind = fn(&[u8]) -> bool;
+
 /// Where they go.
 #[derive(Debug)]
 pub struct Files {
@@ -70,7 +73,7 @@ impl FileArgs {
         };
         let files = Files { checkpoint, metrics: self.metrics.clone(), curves: self.curves.clone() };
         let mut places = vec![place(model)];
-        let all: [(_, fn(&[u8]) -> bool); 3] = [
+        let all: [(&Option<PathBuf>, Kind); 3] = [
             (&files.checkpoint, is_checkpoint),
             (&files.metrics, |bytes| bytes.is_empty() || bytes.starts_with(b"{\"epoch\":")),
             (&files.curves, |bytes| bytes.starts_with(b"\x89PNG")),

@@ -141,7 +141,7 @@ impl Checkpoint {
         let file = SafeTensors::deserialize(bytes).map_err(|_| damaged())?;
         let tensors: BTreeMap<String, Vec<u8>> =
             file.iter().map(|(name, view)| (name.to_string(), view.data().to_vec())).collect();
-        if *entry(CHECKSUM_KEY)? != checksum(entry(METADATA_KEY)?, tensors.iter().map(|(n, d)| (n, d))) {
+        if *entry(CHECKSUM_KEY)? != checksum(entry(METADATA_KEY)?, tensors.iter()) {
             return Err(damaged());
         }
         drop(tensors);
