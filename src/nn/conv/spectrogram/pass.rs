@@ -7,10 +7,10 @@
 
 use rayon::prelude::*;
 
-use super::pack::{Backward, Forward, Gradients, MatrixGradient, Parts, linear_panels, panels};
+use super::pack::{Backward, Forward, Gradients, LayerParts, MatrixGradient, Parts, linear_panels, panels};
 use super::sizes::{Bins, Layer, Sizes};
 use crate::nn::kernels::{
-    Gradient, Moments, NormBackward, Places, PoolBackward, PoolForward, Product, Taps, Windows,
+    Gradient, Matrix, Moments, NormBackward, Places, PoolBackward, PoolForward, Product, Taps, Windows,
 };
 use crate::nn::pool::Pool;
 
@@ -232,8 +232,8 @@ impl Training<'_> {
                 sums.1.iter_mut().zip(clip_squares).for_each(|(sum, value)| *sum += value);
             }
             let count = frames.iter().sum::<usize>() * layer.output.bins;
-            let LayerNorm { weight, bias } = LayerNorm::of(&parts, l);
-            let norm = Norm::new(stride, count, (&sums.0, &sums.1), weight, bias);
+            let LayerParts { norm_weight, norm_bias, .. } = parts.layers[l];
+            let norm = Norm::new(stride, count, (&sums.0, &sums.1), norm_weight, norm_bias);
             let next = layer_pixels
                 .par_iter()
                 .zip(&frames)
@@ -275,7 +275,7 @@ impl Training<'_> {
         let mut layers = Vec::new();
         for (l, norm) in norms.iter().enumerate().rev() {
             let (input, pixels) = (inputs.pop().unwrap_or_default(), pixels.pop().unwrap_or_default());
-            let weight = LayerNorm::of(&parts, l).weight;
+            let weight = parts.layers[l].norm_weight;
             let (gradients, dinput) =
                 self.layer_backward(l, (norm, weight), packed.layers[l].as_ref(), &input, &pixels, dpooled);
             self.pool.give(input.into_iter().chain(pixels));
@@ -364,7 +364,7 @@ impl Training<'_> {
         &self,
         l: usize,
         (norm, weight): (&Norm, &[f32]),
-        matrix: Option<&crate::nn::kernels::Matrix>,
+        matrix: Option<&Matrix>,
         inputs: &[Vec<f32>],
         pixels: &[Vec<f32>],
         dpooled: Vec<Vec<f32>>,
@@ -478,18 +478,6 @@ impl Training<'_> {
 /// Bins whose gradient is written in whole vectors.
 fn padded(sizes: &Sizes, bins: Bins) -> Bins {
     Bins { stride: bins.channels.next_multiple_of(sizes.isa.lanes()), ..bins }
-}
-
-/// A norm's weights.
-struct LayerNorm<'a> {
-    weight: &'a [f32],
-    bias: &'a [f32],
-}
-
-impl<'a> LayerNorm<'a> {
-    fn of(parts: &Parts<'a>, l: usize) -> Self {
-        Self { weight: parts.layers[l].norm_weight, bias: parts.layers[l].norm_bias }
-    }
 }
 
 /// The gradient `d` of what a norm gave becomes `a·d + b + c·pixel` (Ioffe & Szegedy 2015): with the normalised pixel
