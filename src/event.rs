@@ -21,7 +21,7 @@ impl Event {
 }
 
 /// An event that a model has found.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScoredEvent {
     pub label: String,
     /// Seconds from the start of the recording: `frame_start` frames of sound; in a video the time of that frame.
@@ -37,22 +37,22 @@ pub struct ScoredEvent {
     /// The frame behind the last.
     pub frame_end: u64,
     /// Where it is in a video; absent for sound.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub video: Option<VideoPlace>,
 }
 
 /// Where an event is in a video.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VideoPlace {
     /// `onset` in ticks of the video's `time_base`.
     pub tick_start: i64,
     /// `offset` in ticks.
     pub tick_end: i64,
     /// Name of the first frame's file, in a directory of pictures.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_start: Option<String>,
     /// Name of the last frame's file.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_end: Option<String>,
 }
 

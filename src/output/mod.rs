@@ -8,6 +8,7 @@ mod jsonl;
 mod npy;
 pub mod preview;
 pub mod record;
+pub mod rows;
 mod text;
 
 use std::io::{self, Write};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::SCHEMA_VERSION;
 use crate::decide::Prediction;
@@ -55,7 +55,7 @@ pub struct TaggedFile {
 }
 
 /// Every frame that the model looked at.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Frames {
     #[serde(flatten)]
     pub times: FrameTimes,
@@ -66,7 +66,7 @@ pub struct Frames {
 }
 
 /// When the frames are.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum FrameTimes {
     /// Of sound: frame `i` lasts from `start + i * hop` to `start + (i + 1) * hop` seconds.
@@ -92,7 +92,7 @@ pub enum FrameTimes {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum FrameLabels {
     One(String),
@@ -122,7 +122,7 @@ pub enum Document<T> {
 }
 
 /// A result, or why there is none.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome<T> {
     Ok(T),
@@ -142,7 +142,7 @@ pub struct Probed {
     pub media: Probe,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorInfo {
     pub kind: ErrorKind,
     /// One line: what is wrong and what to do.
@@ -161,46 +161,46 @@ pub struct ModelInfo {
 }
 
 /// What was read. All but `path` is absent where the file could not be read.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InputInfo {
     /// As it was given.
     pub path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<InputKind>,
     /// Short container name: `wav`, `flac`, `ogg`, `mp4`, ...; `images` for a directory of pictures.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
     /// The codec's name in ffmpeg: `pcm_s16le`, `flac`, `mp3`, ...
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
     /// In seconds: `num_samples / sample_rate`; of a video from its first frame to the end of its last.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<f64>,
     /// The file's own, in Hz.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_rate: Option<u32>,
     /// The file's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
     /// Samples per channel that were read.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_samples: Option<u64>,
     /// How the channels became one: `mono`, `mean of 2 channels`, `channel 1`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mix: Option<String>,
     /// Frames a second of a video, on average; absent for a single picture.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
     /// Frames of a video that could be read, or vectors.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<usize>,
     /// Size of a video's first frame, in pixels, the right way up.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
     /// Seconds that a tick of a video lasts, as a fraction: `[numerator, denominator]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_base: Option<[u32; 2]>,
 }
 
@@ -211,11 +211,11 @@ pub struct ProbeInput {
 }
 
 impl InputInfo {
-    fn named(path: &Path) -> Self {
+    pub(super) fn named(path: &Path) -> Self {
         Self { path: path.to_string_lossy().into_owned(), ..Self::default() }
     }
 
-    fn read(path: &Path, media: &Media) -> Self {
+    pub(super) fn read(path: &Path, media: &Media) -> Self {
         let info = Self { duration: Some(media.duration()), ..Self::named(path) };
         match media {
             Media::Audio(audio) => Self {
@@ -322,7 +322,7 @@ impl ModelInfo {
 
 impl ErrorInfo {
     /// The record names its input already, so the message leaves it out unless it is about another file.
-    fn new(error: &Error, input: &Path) -> Self {
+    pub(super) fn new(error: &Error, input: &Path) -> Self {
         let mut error = error.clone();
         if error.path.as_deref() == Some(input) {
             error.path = None;
