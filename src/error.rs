@@ -46,6 +46,19 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// As in JSON: `not_found`.
+    pub fn name(self) -> String {
+        // A variant without fields is written as a string.
+        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_string)).unwrap_or_default()
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok()
+    }
+}
+
 /// Where in a file an error stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {

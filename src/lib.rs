@@ -37,6 +37,7 @@
 //! # }
 //! ```
 
+pub mod batch;
 pub mod decide;
 pub mod error;
 pub mod evaluate;

@@ -43,6 +43,20 @@ pub struct VideoArgs {
 }
 
 impl MediaArgs {
+    /// Flags that were given, by name.
+    pub fn settings(&self) -> Vec<(&'static str, Option<String>)> {
+        let VideoArgs { video_track, program, fps } = &self.video;
+        let given = [
+            ("stream", self.stream.map(|stream| stream.name().to_string())),
+            ("channel", self.channel.map(|n| n.to_string())),
+            ("audio-track", self.audio_track.map(|n| n.to_string())),
+            ("video-track", video_track.map(|n| n.to_string())),
+            ("program", program.map(|n| n.to_string())),
+            ("fps", fps.map(|fps| fps.to_string())),
+        ];
+        given.into_iter().filter(|(_, value)| value.is_some()).collect()
+    }
+
     pub fn options(&self) -> MediaOptions {
         MediaOptions {
             audio: AudioOptions {

@@ -3,6 +3,8 @@
 //! Results go to stdout, messages to stderr. Exit codes: 0 all went well, 1 some inputs failed, 2 wrong usage
 //! or a fatal error.
 
+mod batch;
+mod batch_progress;
 mod classify;
 mod data;
 mod drawing;
@@ -19,12 +21,16 @@ mod train_files;
 mod train_progress;
 mod train_runs;
 mod tune;
+mod work;
+mod worker;
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::builder::styling::{AnsiColor, Styles};
 
@@ -40,6 +46,7 @@ Examples:
   percept classify -m birds.safetensors *.flac     ... by your own
   percept tag night.flac                           what happens when in it
   percept tag frames/                              ... in a directory of pictures, or a video
+  percept batch recordings/ -o results.jsonl       very many files, overnight
   percept train calls/ -o birds.safetensors        make your own: one folder a label
   percept evaluate -m birds.safetensors test/      how good it is
   percept probe interview.mp4                      what a file holds
@@ -59,6 +66,10 @@ pub enum Command {
     Classify(classify::Args),
     /// Say what happens when in recordings
     Tag(tag::Args),
+    /// Classify or tag very many files, safe against whatever happens
+    Batch(Box<batch::Args>),
+    /// Answer requests of another program, a line of JSON each
+    Worker(worker::Args),
     /// Print as JSON what media files hold
     Probe(probe::Args),
     /// Say what a model is
@@ -78,6 +89,8 @@ impl Command {
         match self {
             Self::Classify(args) => classify::run(args),
             Self::Tag(args) => tag::run(args),
+            Self::Batch(args) => batch::run(*args),
+            Self::Worker(args) => worker::run(args),
             Self::Probe(args) => probe::run(args),
             Self::Info(args) => info::run(args),
             Self::Train(args) => train::run(*args),
@@ -120,11 +133,18 @@ pub(crate) struct Jobs {
     jobs: Option<u16>,
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 impl Jobs {
     /// Threads for so many files: no more than there are files.
     fn threads(&self, files: usize) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        self.jobs.map_or_else(cores, usize::from).min(files).max(1)
+        self.number().min(files).max(1)
+    }
+
+    fn number(&self) -> usize {
+        self.jobs.map_or_else(cores, usize::from)
     }
 }
 
@@ -143,6 +163,34 @@ pub(crate) fn written<T>(result: io::Result<T>, path: Option<&Path>) -> Result<T
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()), None)
+}
+
+/// A flag that the first Ctrl-C sets, with this message; the second one ends the program.
+pub(crate) fn stop_on_ctrl_c(message: &'static str) -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            // As a shell counts a program that SIGINT has ended.
+            std::process::exit(130);
+        }
+        say(message);
+    })
+    .map_err(|e| Error::new(ErrorKind::Internal, format!("Ctrl-C cannot be caught: {e}")))?;
+    Ok(stop)
+}
+
+/// A length of time in seconds: `2`, `2s`, `500ms`.
+pub(crate) fn seconds(text: &str) -> std::result::Result<f64, String> {
+    let (number, scale) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, 1e-3),
+        (None, Some(number)) => (number, 1.0),
+        (None, None) => (text, 1.0),
+    };
+    match number.parse::<f64>() {
+        Ok(value) if (0.0..=86_400.0).contains(&value) => Ok(value * scale),
+        _ => Err("a time from 0 to a day is due, such as 10s or 500ms".to_string()),
+    }
 }
 
 /// 0 if all inputs went well, else 1.
@@ -187,6 +235,16 @@ pub(crate) fn one_input<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_seconds_or_milliseconds() {
+        assert_eq!(seconds("2"), Ok(2.0));
+        assert_eq!(seconds("0.5s"), Ok(0.5));
+        assert_eq!(seconds("500ms"), Ok(0.5));
+        for wrong in ["", "s", "-1", "nan", "1e9", "2m"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn there_are_no_more_threads_than_files() {

@@ -11,14 +11,15 @@ use super::drawing::Drawing;
 use super::inputs::{Inputs, in_order, refuse_overwriting};
 use super::media_args::MediaArgs;
 use super::model_choice::Models;
-use super::{Jobs, exit_code, one_input, report, say, written};
+use super::work::WindowArgs;
+use super::{Jobs, exit_code, one_input, report, say, seconds, written};
 use crate::decide::Rule;
 use crate::media::{AudioOptions, AudioStream, Media, MediaOptions, RawEncoding, RawFormat};
 use crate::model::Task;
 use crate::output::events::{EventFile, EventFormat};
 use crate::output::record::{FrameLabels, FrameTimes, Frames, ModelInfo};
 use crate::output::{Destination, JsonWriter, JsonlWriter, NpyWriter, TagRecord};
-use crate::pipeline::{LiveTagger, TagOptions, Tagged, Tagger, Watched, Windows};
+use crate::pipeline::{LiveTagger, TagOptions, Tagged, Tagger, Watched};
 use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
@@ -64,13 +65,8 @@ pub struct Args {
     #[arg(long, value_name = "PNG")]
     preview: Option<PathBuf>,
 
-    /// Tag in windows of this length that know nothing of each other, as 10s or 500ms, for a model that was trained on such
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    window: Option<f64>,
-
-    /// Time that two windows share; their scores are averaged [default: half a window]
-    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "window")]
-    overlap: Option<f64>,
+    #[command(flatten)]
+    windows: WindowArgs,
 
     /// For - and a bidirectional model: how far it sees ahead; the result is then an approximation
     #[arg(long, value_name = "TIME", value_parser = seconds)]
@@ -155,19 +151,6 @@ impl Format {
     }
 }
 
-/// A length of time in seconds: `2`, `2s`, `500ms`.
-fn seconds(text: &str) -> std::result::Result<f64, String> {
-    let (number, scale) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-        (Some(number), _) => (number, 1e-3),
-        (None, Some(number)) => (number, 1.0),
-        (None, None) => (text, 1.0),
-    };
-    match number.parse::<f64>() {
-        Ok(value) if (0.0..=86_400.0).contains(&value) => Ok(value * scale),
-        _ => Err("a time from 0 to a day is due, such as 10s or 500ms".to_string()),
-    }
-}
-
 pub fn run(args: Args) -> Result<ExitCode> {
     let is_live = args.inputs.iter().any(|input| input.as_os_str() == "-");
     let out = args.output.as_deref();
@@ -207,7 +190,7 @@ struct Answer {
 
 /// One file. If it is the only one, its scores may go to a file of their own as they come, and it may be drawn.
 fn tag_one(args: &Args, tagger: Arc<Tagger>, path: &Path, media: &MediaOptions) -> Result<Answer> {
-    let options = TagOptions { windows: windows(args, &tagger)? };
+    let options = TagOptions { windows: args.windows.of(&tagger)? };
     let mut npy = FrameScores::new(args.frames_out.as_deref(), &tagger)?;
     let mut drawing = args.preview.as_ref().map(|_| Drawing::new(&tagger.model().header().input));
     let mut scores = Vec::new();
@@ -241,7 +224,7 @@ fn check(args: &Args, inputs: &Inputs, is_live: bool, format: Format) -> Result<
         && (args.frames
             || args.frames_out.is_some()
             || args.preview.is_some()
-            || args.window.is_some()
+            || args.windows.is_given()
             || args.output.is_some())
     {
         return wrong(
@@ -268,31 +251,11 @@ fn check(args: &Args, inputs: &Inputs, is_live: bool, format: Format) -> Result<
             "this format holds one recording; tag them one by one, or choose csv, dcase, rttm, json or jsonl",
         );
     }
-    if args
-        .window
-        .is_some_and(|window| window <= 0.0 || args.overlap.is_some_and(|overlap| overlap >= window))
-    {
-        return wrong(
-            "--window must be longer than no time, and the overlap must be shorter than the window",
-        );
-    }
+    args.windows.check()?;
     if args.frames && format.events().is_some() {
         return wrong("--frames goes with json and jsonl; for other formats use --frames-out");
     }
     Ok(())
-}
-
-fn windows(args: &Args, tagger: &Tagger) -> Result<Option<Windows>> {
-    let Some(window) = args.window else { return Ok(None) };
-    let length = tagger.clock().frames(window);
-    let overlap = args.overlap.map_or(length / 2, |overlap| tagger.clock().frames(overlap));
-    if length == 0 || overlap >= length {
-        let message = format!(
-            "a window of {length} frames with an overlap of {overlap}: the overlap must be shorter than the window"
-        );
-        return Err(Error::new(ErrorKind::Config, message));
-    }
-    Ok(Some(Windows { length, overlap }))
 }
 
 fn finish_one(
@@ -394,7 +357,7 @@ fn end_of(media: &Media) -> f64 {
 }
 
 /// Every frame's labels, which are those of the events, and its scores.
-fn frames(tagger: &Tagger, tagged: &Tagged, scores: &[f32]) -> Frames {
+pub(super) fn frames(tagger: &Tagger, tagged: &Tagged, scores: &[f32]) -> Frames {
     let labels = &tagger.model().header().labels;
     let mut held: Vec<Vec<usize>> = vec![Vec::new(); tagged.num_frames];
     for event in &tagged.frame_events {
@@ -496,16 +459,6 @@ fn live(args: &Args, tagger: &Tagger, options: &AudioOptions) -> Result<ExitCode
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_seconds_or_milliseconds() {
-        assert_eq!(seconds("2"), Ok(2.0));
-        assert_eq!(seconds("0.5s"), Ok(0.5));
-        assert_eq!(seconds("500ms"), Ok(0.5));
-        for wrong in ["", "s", "-1", "nan", "1e9", "2m"] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_extension_of_the_output_names_the_format() {

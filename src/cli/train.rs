@@ -183,7 +183,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return Err(Error::new(ErrorKind::Path, message));
     }
     if config.data.is_cross_validation() || args.seeds > 1 {
-        let stop = stop_on_ctrl_c()?;
+        let stop = stop_on_ctrl_c("stopping; the best epoch so far is kept (Ctrl-C again quits at once)")?;
         args.files.refuse_for_runs()?;
         let options = TrainOptions { strict: args.strict, ..TrainOptions::default() };
         return train_runs::run(&config, args.seeds as usize, args.output.as_deref(), &options, &stop);
@@ -197,7 +197,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let options =
         TrainOptions { checkpoint: files.checkpoint.clone(), resume: args.files.resume, strict: args.strict };
     let (mut progress, mut metrics) = (Progress::new(), files.metrics());
-    let stop = stop_on_ctrl_c()?;
+    let stop = stop_on_ctrl_c("stopping; the best epoch so far is kept (Ctrl-C again quits at once)")?;
     let mut on_event = |event| {
         metrics.on_event(&event);
         // Said when there is something to replace it with, and hours are left to stop that.
@@ -338,21 +338,6 @@ pub fn check_output(path: &Path) -> Result<String> {
     // Finds out whether the folder is there and can be written to; dropped, it leaves nothing behind.
     AtomicFile::create(path)?;
     Ok(name.to_string())
-}
-
-/// A flag that the first Ctrl-C sets; the second one ends the program.
-fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            // As a shell counts a program that SIGINT has ended.
-            std::process::exit(130);
-        }
-        say("stopping; the best epoch so far is kept (Ctrl-C again quits at once)");
-    })
-    .map_err(|e| Error::new(ErrorKind::Internal, format!("Ctrl-C cannot be caught: {e}")))?;
-    Ok(stop)
 }
 
 fn summary(outcome: &Outcome, path: &Path) -> String {

@@ -1,6 +1,7 @@
 //! Which inputs a directory holds.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,22 @@ pub struct Found {
     pub first_not_media: Option<PathBuf>,
 }
 
+/// How a walk tells what is an input.
+pub struct WalkOptions<'a> {
+    /// A file with the ending of a medium is one, and is not opened: for directories of very many files. A directory that
+    /// cannot be listed is an input too, so that the reader can say why.
+    pub by_ending: bool,
+    /// Whether an entry is looked at, by its path and whether it is a directory.
+    pub takes: &'a dyn Fn(&Path, bool) -> bool,
+}
+
+/// Files that a walk has passed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    pub count: usize,
+    pub first: Option<PathBuf>,
+}
+
 /// Looks for media in a directory and those within it. What a file is is told by its content: sound, video, animations
 /// (GIF), files of vectors ([`is_vectors`]). A file with the ending of a medium whose content nobody knows is an input
 /// too, so that the reader can say what is wrong with it.
@@ -36,14 +53,43 @@ pub struct Found {
 /// `NotFound`, `PermissionDenied`, `Io` for a directory that cannot be listed, with its path; `Limit` for more than
 /// [`MAX_WALK_ENTRIES`] files or directories deeper than [`MAX_WALK_DEPTH`].
 pub fn walk(directory: &Path) -> Result<Found> {
-    let mut walk = Walk::default();
-    walk.enter(directory, 0)?;
-    Ok(walk.found)
+    let mut files = Vec::new();
+    let mut take = |path| {
+        files.push(path);
+        Ok(())
+    };
+    let options = WalkOptions { by_ending: false, takes: &|_, _| true };
+    let passed_over = walk_into(directory, &options, &mut take)?;
+    Ok(Found { files, not_media: passed_over.count, first_not_media: passed_over.first })
 }
 
-#[derive(Default)]
-struct Walk {
-    found: Found,
+/// As [`walk`]; gives `take` one input after the other, and holds the names of no more than the directories that it is in.
+///
+/// # Errors
+/// Those of [`walk`], and what `take` gives.
+pub fn walk_into(
+    directory: &Path,
+    options: &WalkOptions,
+    take: &mut dyn FnMut(PathBuf) -> Result<()>,
+) -> Result<PassedOver> {
+    let mut walk = Walk {
+        options,
+        take,
+        taken: 0,
+        passed_over: PassedOver::default(),
+        entered: HashSet::new(),
+        entries: 0,
+    };
+    walk.enter(directory.to_path_buf(), 0)?;
+    Ok(walk.passed_over)
+}
+
+struct Walk<'a> {
+    options: &'a WalkOptions<'a>,
+    take: &'a mut dyn FnMut(PathBuf) -> Result<()>,
+    /// Inputs so far.
+    taken: usize,
+    passed_over: PassedOver,
     /// Directories that were entered, by their true names.
     entered: HashSet<PathBuf>,
     entries: usize,
@@ -56,47 +102,62 @@ enum Kind {
     Other,
 }
 
-impl Walk {
-    fn enter(&mut self, directory: &Path, depth: usize) -> Result<()> {
-        let failed = |error: std::io::Error| Error::io(&error, directory);
-        if !self.entered.insert(directory.canonicalize().map_err(failed)?) {
-            return Ok(());
-        }
+impl Walk<'_> {
+    fn enter(&mut self, directory: PathBuf, depth: usize) -> Result<()> {
+        let listed = directory
+            .canonicalize()
+            .map_err(|error| Error::io(&error, &directory))
+            .and_then(|name| if self.entered.insert(name) { self.listed(&directory) } else { Ok(Vec::new()) });
+        let entries = match listed {
+            Err(error) if self.options.by_ending && depth > 0 && error.kind != ErrorKind::Limit => {
+                return self.take(directory);
+            }
+            listed => listed?,
+        };
         if depth > MAX_WALK_DEPTH {
             let message = format!("is more than {MAX_WALK_DEPTH} directories deep; name a directory within");
             return Err(Error::new(ErrorKind::Limit, message).with_path(directory));
         }
-        let before = self.found.files.len();
-        let (mut pictures, mut others) = (Vec::new(), Vec::new());
-        for path in self.listed(directory)? {
-            if path.is_dir() {
+        let before = self.taken;
+        let (mut pictures, mut others) = (PassedOver::default(), PassedOver::default());
+        for Entry { name, is_directory } in entries {
+            let path = directory.join(name);
+            if is_directory {
                 if !is_cache(&path) {
-                    self.enter(&path, depth + 1)?;
+                    self.enter(path, depth + 1)?;
                 }
                 continue;
             }
-            match kind(&path) {
-                Kind::Media => self.found.files.push(path),
-                Kind::Picture => pictures.push(path),
-                Kind::Other => others.push(path),
+            match self.kind(&path) {
+                Kind::Media => self.take(path)?,
+                Kind::Picture => pictures.add(path),
+                Kind::Other => others.add(path),
             }
         }
-        if !pictures.is_empty() && self.found.files.len() == before {
-            self.found.files.push(directory.to_path_buf());
-        } else {
-            others.append(&mut pictures);
+        self.passed_over.append(others);
+        if pictures.count > 0 && self.taken == before {
+            return self.take(directory);
         }
-        self.found.not_media += others.len();
-        if self.found.first_not_media.is_none() {
-            self.found.first_not_media = others.into_iter().next();
-        }
+        self.passed_over.append(pictures);
         Ok(())
     }
 
+    fn take(&mut self, path: PathBuf) -> Result<()> {
+        self.taken += 1;
+        (self.take)(path)
+    }
+
+    fn kind(&self, path: &Path) -> Kind {
+        match self.options.by_ending && has_media_ending(path) {
+            true => Kind::Media,
+            false => kind(path),
+        }
+    }
+
     /// What is not hidden, in natural order.
-    fn listed(&mut self, directory: &Path) -> Result<Vec<PathBuf>> {
+    fn listed(&mut self, directory: &Path) -> Result<Vec<Entry>> {
         let failed = |error: std::io::Error| Error::io(&error, directory);
-        let mut paths = Vec::new();
+        let mut entries = Vec::new();
         for entry in std::fs::read_dir(directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             self.entries += 1;
@@ -105,13 +166,41 @@ impl Walk {
                     format!("there are more than {MAX_WALK_ENTRIES} files; name the directories one by one");
                 return Err(Error::new(ErrorKind::Limit, message).with_path(directory));
             }
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.starts_with('.') {
-                paths.push((name, entry.path()));
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = entry.path();
+            // Where a link leads has to be asked for.
+            let is_directory = match entry.file_type() {
+                Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+                _ => path.is_dir(),
+            };
+            if (self.options.takes)(&path, is_directory) {
+                entries.push(Entry { name, is_directory });
             }
         }
-        paths.sort_by(|(a, _), (b, _)| natural(a, b));
-        Ok(paths.into_iter().map(|(_, path)| path).collect())
+        entries.sort_by(|a, b| natural(&a.name.to_string_lossy(), &b.name.to_string_lossy()));
+        Ok(entries)
+    }
+}
+
+struct Entry {
+    name: OsString,
+    is_directory: bool,
+}
+
+impl PassedOver {
+    fn add(&mut self, path: PathBuf) {
+        self.count += 1;
+        self.first.get_or_insert(path);
+    }
+
+    pub(crate) fn append(&mut self, other: Self) {
+        self.count += other.count;
+        if self.first.is_none() {
+            self.first = other.first;
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::conv::{self, FrontEnd, NormStatistics};
 use super::dropout::dropout;
-use super::rnn::Rnn;
+use super::rnn::{Rnn, RnnOutput};
 use super::{FrameShape, MAX_WIDTH, NetworkConfig, Pooling};
 use crate::{Error, ErrorKind, Result};
 
@@ -177,14 +177,36 @@ impl Network {
         Ok((self.recurrent(&x, &pooled(front_end, lengths), Some(rng))?, statistics))
     }
 
+    /// As [`Network::forward`] at inference of a network that pools, each clip's logits `[K]` with the same bits as those
+    /// of the clip alone.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn forward_each(&self, x: &Tensor, lengths: &[usize]) -> Result<Vec<Vec<f32>>> {
+        self.check_input(x, lengths)?;
+        let (x, lengths) = match &self.front_end {
+            None => (x.clone(), lengths.to_vec()),
+            Some(front_end) => (front_end.forward(x, lengths, None)?, pooled(front_end, lengths)),
+        };
+        let rnn = self.rnn.forward(&x, &lengths, None)?;
+        // Our own kernels give a row the same bits whatever is beside it; candle's sums depend on shapes.
+        let clips = lengths.iter().enumerate();
+        clips.map(|(b, &length)| Ok(self.logits(&rnn.one(b, length)?, &[length], None)?.squeeze(0)?.to_vec1()?)).collect()
+    }
+
     /// What is behind the front end.
     fn recurrent(&self, x: &Tensor, lengths: &[usize], mut rng: Option<&mut ChaCha8Rng>) -> Result<Tensor> {
-        let (batch, frames, _) = x.dims3()?;
         let rnn = self.rnn.forward(x, lengths, rng.as_deref_mut())?;
+        self.logits(&rnn, lengths, rng)
+    }
+
+    /// Pooling and the linear layer.
+    fn logits(&self, rnn: &RnnOutput, lengths: &[usize], rng: Option<&mut ChaCha8Rng>) -> Result<Tensor> {
+        let (batch, frames, _) = rnn.output.dims3()?;
         let (mut rows, shape) = match self.config.pooling {
             Pooling::None => (rnn.output.flatten(0, 1)?, vec![batch, frames, self.num_classes()]),
             pooling => {
-                let pooled = pooling.forward(&rnn, lengths, self.attention.as_ref())?;
+                let pooled = pooling.forward(rnn, lengths, self.attention.as_ref())?;
                 (pooled, vec![batch, self.num_classes()])
             }
         };

@@ -51,6 +51,20 @@ pub struct RnnOutput {
     pub state: RnnState,
 }
 
+impl RnnOutput {
+    /// Of sequence `b` alone, which has `length` frames.
+    pub(super) fn one(&self, b: usize, length: usize) -> Result<Self> {
+        Ok(Self {
+            output: self.output.narrow(0, b, 1)?.narrow(1, 0, length)?.contiguous()?,
+            last: self.last.narrow(0, b, 1)?,
+            state: RnnState {
+                h: self.state.h.narrow(1, b, 1)?,
+                c: self.state.c.as_ref().map(|c| c.narrow(1, b, 1)).transpose()?,
+            },
+        })
+    }
+}
+
 impl Rnn {
     /// Takes the weights under PyTorch's names (`weight_ih_l0`, `bias_hh_l1_reverse`, ...).
     pub fn new(config: &NetworkConfig, mut weight: impl FnMut(&str) -> Result<Tensor>) -> Result<Self> {

@@ -1,0 +1,87 @@
+//! The output: all rows, in the order of the list.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Component, Path, PathBuf};
+
+use super::journal::Journal;
+use super::list::Source;
+use crate::files::AtomicFile;
+use crate::output::rows::{RowFormat, RowWriter, Tree};
+use crate::{Error, ErrorKind, Result};
+
+/// The output: a file, and with it a tree of files.
+pub struct Target {
+    pub file: PathBuf,
+    pub format: RowFormat,
+    pub tree: Option<Tree>,
+}
+
+/// Writes the output from rows in any order: it appears when it is whole.
+///
+/// # Errors
+/// [`ErrorKind::Damaged`] where a row is missing; those of the disk.
+pub fn finish(journal: &mut Journal, target: &Target, rows: &Path, sources: &[Source]) -> Result<()> {
+    let state = journal.state()?;
+    let mut places = vec![(0, 0); state.inputs];
+    for done in &state.done {
+        places[done.index] = (done.start, done.length);
+    }
+    drop(state);
+    let mut rows = Rows::open(rows)?;
+    let mut inputs = journal.inputs()?;
+    let mut writer = RowWriter::new(target.format, AtomicFile::create(&target.file)?)?;
+    for (start, length) in places {
+        let row = rows.read(start, length)?;
+        let input = inputs.next_input()?.ok_or_else(|| Error::new(ErrorKind::Damaged, "the list is cut off"))?;
+        if let Some(tree) = &target.tree {
+            tree.write(row, &place(&input.path, input.root, sources))?;
+        }
+        writer.write(row)?;
+    }
+    writer.finish()?.commit()
+}
+
+/// Where in a tree an input has its place: as it lies in the directory in which it was found; below that one's name where
+/// there are several sources.
+fn place(path: &str, root: usize, sources: &[Source]) -> PathBuf {
+    let (root, below) = path.split_at_checked(root).unwrap_or(("", path));
+    let name = if sources.len() > 1 { Path::new(root).file_name() } else { None };
+    let below = if name.is_none() && root.is_empty() && Path::new(path).is_absolute() {
+        Path::new(path).file_name().map_or(Path::new(path), Path::new)
+    } else {
+        Path::new(below)
+    };
+    let parts = below.components().filter_map(|part| match part {
+        Component::Normal(part) => Some(part),
+        _ => None,
+    });
+    name.into_iter().chain(parts).collect()
+}
+
+/// The file of rows.
+struct Rows<'a> {
+    path: &'a Path,
+    file: BufReader<File>,
+    position: u64,
+    row: Vec<u8>,
+}
+
+impl<'a> Rows<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| Error::io(&error, path))?;
+        Ok(Self { path, file: BufReader::with_capacity(1 << 16, file), position: 0, row: Vec::new() })
+    }
+
+    /// One without its line end.
+    fn read(&mut self, start: u64, length: u64) -> Result<&[u8]> {
+        let damaged = || Error::new(ErrorKind::Damaged, "a row is missing: begin anew (--force)").with_path(self.path);
+        let size = usize::try_from(length).ok().and_then(|length| length.checked_sub(1)).ok_or_else(damaged)?;
+        let distance = start.wrapping_sub(self.position).cast_signed();
+        self.row.resize(size, 0);
+        let read = self.file.seek_relative(distance).and_then(|()| self.file.read_exact(&mut self.row));
+        read.map_err(|error| Error::io(&error, self.path))?;
+        self.position = start + length - 1;
+        Ok(&self.row)
+    }
+}

@@ -1,0 +1,69 @@
+//! What a worker is told and what it says: a JSON value a line each way.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::output::rows::BatchRecord;
+use crate::{Error, ErrorKind, Result};
+
+/// Longest line of requests, in bytes.
+pub const MAX_REQUEST_BYTES: usize = 16 << 20;
+/// Most requests in one line.
+pub const MAX_GROUP: usize = 1024;
+
+/// One input to work on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Whatever the asker knows it by; it stands in the answer.
+    pub id: Box<RawValue>,
+    pub path: String,
+}
+
+/// What a worker says of one input.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer {
+    pub id: Box<RawValue>,
+    /// Of the recording; `null` where it could not be read.
+    pub seconds: Option<f64>,
+    /// Why there is no result, as in the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<AnswerError>,
+    /// Half of the SHA-256 of the file, in hexadecimal; only where it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// The [`BatchRecord`]; absent where the line was no request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AnswerError {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+/// A line of requests: one, or an array of several that are worked on together.
+///
+/// # Errors
+/// [`ErrorKind::Config`] where the line is no request; [`ErrorKind::Limit`] for more than [`MAX_GROUP`].
+pub fn parse_requests(line: &[u8]) -> Result<Vec<Request>> {
+    let form = "{\"id\": 1, \"path\": \"a.wav\"} or an array of such is due";
+    let requests: Vec<Request> = match line.trim_ascii_start().first() {
+        Some(b'[') => serde_json::from_slice(line),
+        _ => serde_json::from_slice(line).map(|request| vec![request]),
+    }
+    .map_err(|error| Error::new(ErrorKind::Config, format!("the line is no request ({error}): {form}")))?;
+    if requests.len() > MAX_GROUP {
+        let message = format!("{} requests in a line; at most {MAX_GROUP} may be", requests.len());
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    Ok(requests)
+}
+
+/// A row as it stands in a file.
+///
+/// # Errors
+/// [`ErrorKind::Internal`]: there is no row that cannot be written.
+pub fn raw(row: &BatchRecord) -> Result<Box<RawValue>> {
+    to_raw_value(row).map_err(|error| Error::new(ErrorKind::Internal, format!("a row cannot be written: {error}")))
+}
