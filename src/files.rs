@@ -112,6 +112,8 @@ impl AtomicFile {
         if let Ok(replaced) = fs::metadata(&path) {
             named.as_file().set_permissions(replaced.permissions()).map_err(failed)?;
         }
+        // A name for what is not yet on disk would be an empty file after a loss of power.
+        named.as_file().sync_all().map_err(failed)?;
         named.persist(&path).map_err(|e| failed(e.error))?;
         Ok(())
     }

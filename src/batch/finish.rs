@@ -30,16 +30,17 @@ pub fn finish(journal: &mut Journal, target: &Target, rows: &Path, sources: &[So
     drop(state);
     let mut rows = Rows::open(rows)?;
     let mut inputs = journal.inputs()?;
-    let mut writer = RowWriter::new(target.format, AtomicFile::create(&target.file)?)?;
+    let failed = |error: Error| error.with_path(&target.file);
+    let mut writer = RowWriter::new(target.format, AtomicFile::create(&target.file)?).map_err(failed)?;
     for (start, length) in places {
         let row = rows.read(start, length)?;
         let input = inputs.next_input()?.ok_or_else(|| Error::new(ErrorKind::Damaged, "the list is cut off"))?;
         if let Some(tree) = &target.tree {
             tree.write(row, &place(&input.path, input.root, sources))?;
         }
-        writer.write(row)?;
+        writer.write(row).map_err(failed)?;
     }
-    writer.finish()?.commit()
+    writer.finish().map_err(failed)?.commit()
 }
 
 /// Where in a tree an input has its place: as it lies in the directory in which it was found; below that one's name where

@@ -293,7 +293,10 @@ fn unchanged(
                 _ => Identity::None,
             })
             .collect();
-        for (i, (input, now)) in paths.iter().zip(now).enumerate().filter(|(i, _)| is_done[first + i]) {
+        for (i, (input, now)) in paths.iter().zip(now).enumerate() {
+            if !is_done[first + i] {
+                continue;
+            }
             match (known[first + i], now) {
                 (Identity::None, Identity::None) => {}
                 // Its row stays: the recording is no longer there to say otherwise.

@@ -106,14 +106,16 @@ impl Progress {
     }
 
     fn listing(&mut self, found: usize) {
-        match &self.bar {
-            Some(bar) => bar.set_message(format!("{found} inputs found")),
-            None if self.is_due() => match self.kind {
-                ProgressKind::Json => emit(&json!({"event": "listing", "inputs": found})),
-                ProgressKind::Plain => say(format_args!("{found} inputs found")),
-                _ => {}
-            },
-            None => {}
+        if let Some(bar) = &self.bar {
+            return bar.set_message(format!("{found} inputs found"));
+        }
+        if !self.is_due() {
+            return;
+        }
+        match self.kind {
+            ProgressKind::Json => emit(&json!({"event": "listing", "inputs": found})),
+            ProgressKind::Plain => say(format_args!("{found} inputs found")),
+            ProgressKind::Auto | ProgressKind::Bar | ProgressKind::None => {}
         }
     }
 
@@ -144,24 +146,22 @@ impl Progress {
             let left = seconds_left(summary, elapsed).map_or(String::new(), |s| format!(", {} left", duration(s)));
             format!("{} of recordings, {rate:.0} a second{failed}{left}", duration(summary.seconds))
         };
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position((summary.skipped + summary.done) as u64);
-                bar.set_message(line(summary));
+        let done = summary.skipped + summary.done;
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+            return bar.set_message(line(summary));
+        }
+        if !self.is_due() {
+            return;
+        }
+        match self.kind {
+            ProgressKind::Json => {
+                let mut event = figures(summary, elapsed);
+                event["event"] = "progress".into();
+                emit(&event);
             }
-            None if self.is_due() => match self.kind {
-                ProgressKind::Json => {
-                    let mut event = figures(summary, elapsed);
-                    event["event"] = "progress".into();
-                    emit(&event);
-                }
-                ProgressKind::Plain => {
-                    let done = summary.skipped + summary.done;
-                    say(format_args!("{done} of {} inputs, {}", summary.inputs, line(summary)));
-                }
-                _ => {}
-            },
-            None => {}
+            ProgressKind::Plain => say(format_args!("{done} of {} inputs, {}", summary.inputs, line(summary))),
+            ProgressKind::Auto | ProgressKind::Bar | ProgressKind::None => {}
         }
     }
 

@@ -2,15 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::de::DeserializeOwned;
 
 use super::data::DataArgs;
 use super::train_files::FileArgs;
 use super::train_progress::{Progress, duration};
-use super::{exit_code, print, say, say_lines, train_runs};
+use super::{exit_code, print, say, say_lines, stop_on_ctrl_c, train_runs};
 use crate::evaluate::Measured;
 use crate::files::AtomicFile;
 use crate::model::Model;

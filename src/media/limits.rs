@@ -27,6 +27,10 @@ pub const MAX_SAMPLE_ENTRY: u64 = 1 << 20;
 pub const MAX_MKV_HEAD: u64 = 1 << 20;
 /// Longest `fmt ` chunk read.
 pub const MAX_FORMAT_CHUNK: u64 = 4096;
+/// Most chunks of a WAV file, or boxes of an MP4 file, that are looked at for the time of its recording.
+pub const MAX_DATE_CHUNKS: usize = 64;
+/// Bytes that are read of a chunk which may tell that time.
+pub const MAX_DATE_CHUNK: u64 = 64 << 10;
 /// How far to look for the first frame of an MPEG stream behind junk, in bytes.
 pub const MAX_JUNK: usize = 64 * 1024;
 /// Most `ID3v2` tags skipped at the start of a file.

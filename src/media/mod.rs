@@ -12,6 +12,7 @@ mod packets;
 mod pipe;
 pub mod probe;
 mod reader;
+pub mod recorded;
 mod resample;
 mod sniff;
 mod source;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::limits::MAX_CHUNKS;
+use super::limits::{MAX_CHUNKS, MAX_DATE_CHUNKS};
 #[cfg(feature = "h264")]
 use super::limits::{MAX_MP4_BOXES, MAX_SAMPLE_ENTRY, MAX_TRACKS};
 
@@ -87,6 +87,17 @@ pub(super) fn is_big_endian_pcm(path: &Path, track_id: u32) -> bool {
         Some(wide && !bytes.windows(6).any(|window| window == b"enda\0\x01"))
     };
     find().unwrap_or(false)
+}
+
+/// When the file says that it was made, in seconds from the start of 1904 by universal time; `None` where it does not say.
+pub(super) fn creation_time(file: File) -> Option<u64> {
+    let mut reader = BoxReader { file, budget: MAX_DATE_CHUNKS };
+    let end = reader.file.metadata().ok()?.len();
+    let moov = reader.find(0, end, b"moov")?;
+    let mvhd = reader.find(moov.0, moov.1, b"mvhd")?;
+    let bytes = reader.bytes(mvhd, 12)?;
+    let length = if *bytes.first()? == 1 { 8 } else { 4 };
+    Some(number(bytes.get(4..4 + length)?)).filter(|&seconds| seconds > 0)
 }
 
 /// Samples that the tables of all tracks promise; `None` where they are damaged.

@@ -413,7 +413,11 @@ fn damaged(message: &str) -> Error {
 }
 
 /// Name and declared size of the chunk at `position`, or `None` where the file ends.
-fn chunk_header(file: &mut File, position: u64, file_len: u64) -> std::io::Result<Option<([u8; 4], u64)>> {
+pub(super) fn chunk_header(
+    file: &mut File,
+    position: u64,
+    file_len: u64,
+) -> std::io::Result<Option<([u8; 4], u64)>> {
     if position.saturating_add(8) > file_len {
         return Ok(None);
     }
@@ -434,7 +438,8 @@ fn only_chunks_follow(file: &mut File, mut position: u64, file_len: u64) -> std:
     Ok(false)
 }
 
-fn read_at(file: &mut File, position: u64, length: u64) -> std::io::Result<Vec<u8>> {
+/// At most `length` bytes from `position` on.
+pub(super) fn read_at(file: &mut File, position: u64, length: u64) -> std::io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(position))?;
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes)?;

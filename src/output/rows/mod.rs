@@ -1,17 +1,29 @@
 //! Rows of many files (`percept batch`): [`BatchRecord`] is what one input gives, as a line of JSON; one file here a format
 //! makes something else of those lines.
 
+mod csv;
+mod flat;
+mod jsonl;
+mod parquet;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::io::{self, Write};
 use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::events::EventFormat;
 use super::record::{ErrorInfo, Frames, InputInfo, Outcome};
 use crate::decide::Prediction;
 use crate::event::ScoredEvent;
 use crate::media::Media;
 use crate::model::{Model, Task};
-use crate::{Error, SCHEMA_VERSION};
+use crate::{Error, ErrorKind, Result, SCHEMA_VERSION};
+
+pub use tree::{EventModel, Tree};
 
 /// What `percept batch`, `percept watch` and `percept worker` say of one input. It holds nothing that another run would
 /// say otherwise: no time of day, no duration of the work.
@@ -105,4 +117,122 @@ impl BatchRecord {
             outcome,
         }
     }
+}
+
+/// How the rows of a batch are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum RowFormat {
+    /// One object a line
+    #[default]
+    Jsonl,
+    /// One row a label or event, for spreadsheets
+    Csv,
+    /// The same rows, for data frames and databases
+    Parquet,
+    /// Audacity's label tracks, one file an input
+    Audacity,
+    /// Raven's selection tables, one file an input
+    Raven,
+    /// Praat's TextGrids, one file an input
+    Textgrid,
+    /// NIST's rich transcription time marks, one file an input
+    Rttm,
+    /// Captions for a web page, one file an input
+    Webvtt,
+}
+
+impl RowFormat {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+            Self::Audacity => "audacity",
+            Self::Raven => "raven",
+            Self::Textgrid => "textgrid",
+            Self::Rttm => "rttm",
+            Self::Webvtt => "webvtt",
+        }
+    }
+
+    /// The format that a file name asks for by its extension, if any.
+    pub fn from_path(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "csv" => Some(Self::Csv),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+
+    /// What a [`Tree`] writes; `None` for the formats of one file.
+    pub fn events(self) -> Option<EventFormat> {
+        match self {
+            Self::Jsonl | Self::Csv | Self::Parquet => None,
+            Self::Audacity => Some(EventFormat::Audacity),
+            Self::Raven => Some(EventFormat::Raven),
+            Self::Textgrid => Some(EventFormat::Textgrid),
+            Self::Rttm => Some(EventFormat::Rttm),
+            Self::Webvtt => Some(EventFormat::Webvtt),
+        }
+    }
+
+    /// Whether each input gets a file of its own, in a tree of folders.
+    pub fn is_tree(self) -> bool {
+        self.events().is_some()
+    }
+}
+
+/// Writes rows to one file, in the order in which they come. Memory is bounded, however many they are.
+pub enum RowWriter<W: Write + Send> {
+    Jsonl(jsonl::JsonlRows<W>),
+    Csv(Box<csv::CsvRows<W>>),
+    Parquet(Box<parquet::ParquetRows<W>>),
+}
+
+impl<W: Write + Send> RowWriter<W> {
+    /// # Errors
+    /// [`ErrorKind::Config`] for a format of a [`Tree`]; what the sink says, here and below without a path.
+    pub fn new(format: RowFormat, out: W) -> Result<Self> {
+        match format {
+            RowFormat::Jsonl => Ok(Self::Jsonl(jsonl::JsonlRows::new(out))),
+            RowFormat::Csv => Ok(Self::Csv(Box::new(csv::CsvRows::new(out).map_err(sink_failed)?))),
+            RowFormat::Parquet => Ok(Self::Parquet(Box::new(parquet::ParquetRows::new(out)?))),
+            RowFormat::Audacity
+            | RowFormat::Raven
+            | RowFormat::Textgrid
+            | RowFormat::Rttm
+            | RowFormat::Webvtt => {
+                let message = "this format has a file for each input; name a directory for them";
+                Err(Error::new(ErrorKind::Config, message))
+            }
+        }
+    }
+
+    /// `row`: a [`BatchRecord`] as a line of JSON, without its end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] where it is none (JSON lines are not looked at); what the sink says.
+    pub fn write(&mut self, row: &[u8]) -> Result<()> {
+        match self {
+            Self::Jsonl(writer) => writer.write(row).map_err(sink_failed),
+            Self::Csv(writer) => writer.write(&flat::Row::read(row)?).map_err(sink_failed),
+            Self::Parquet(writer) => writer.write(&flat::Row::read(row)?),
+        }
+    }
+
+    /// Writes what is left, and gives the sink back.
+    pub fn finish(self) -> Result<W> {
+        match self {
+            Self::Jsonl(writer) => writer.finish().map_err(sink_failed),
+            Self::Csv(writer) => writer.finish().map_err(sink_failed),
+            Self::Parquet(writer) => writer.finish(),
+        }
+    }
+}
+
+/// Who gave the sink knows its path.
+fn sink_failed(error: io::Error) -> Error {
+    Error { path: None, ..Error::io(&error, "") }
 }
