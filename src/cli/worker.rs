@@ -44,7 +44,7 @@ pub struct Args {
 
 /// An amount of memory: `2GiB`, `500MB`, bytes.
 pub fn bytes(text: &str) -> std::result::Result<u64, String> {
-    let units = [
+    let units: [(&str, u64); 10] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),
         ("GiB", 1 << 30),
