@@ -37,7 +37,7 @@ const MP4_ENDINGS: [&str; 6] = ["mp4", "m4v", "mov", "qt", "m4a", "3gp"];
 /// are Unix time. By the header: the comment of an `AudioMoth`, GUANO (bat recorders), Broadcast Wave, MP4 and QuickTime.
 /// The header counts where the name tells no time, or no zone where the header does. Where they are more than a day apart
 /// the name counts: files are cut and converted, which dates their headers anew, and clocks that were never set are put
-/// right in names.
+/// right in names. The header of a video tells when the file was made, which some cameras do at the recording's end.
 ///
 /// It is cheap: the file is opened only where its ending says WAV or MP4 and its name leaves something to tell, and a few
 /// small reads are made. What cannot be read has no time.
@@ -255,7 +255,7 @@ impl Scanner<'_> {
                 (nanosecond, self) = (1_000_000 * milliseconds as i32, ahead);
             }
         }
-        if self.is_digit() {
+        if self.is_digit() || self.is_half_day() {
             return None;
         }
         Some(Moment { civil: civil(date, time, nanosecond)?, offset: self.offset() })
@@ -263,6 +263,13 @@ impl Scanner<'_> {
 
     fn is_digit(&self) -> bool {
         self.0.first().is_some_and(u8::is_ascii_digit)
+    }
+
+    /// `10.30.00 PM` may be either half of the day to whoever does not read on.
+    fn is_half_day(mut self) -> bool {
+        let _ = self.take(" ") || self.take("\u{202f}");
+        let mut halves = ["AM", "PM", "am", "pm"].iter();
+        halves.any(|half| self.take(half)) && self.0.first().is_none_or(|byte| !byte.is_ascii_alphanumeric())
     }
 
     fn take(&mut self, text: &str) -> bool {
@@ -340,7 +347,7 @@ impl Scanner<'_> {
 
 /// A zone that the world has: whole quarters of an hour.
 fn offset(sign: i32, hours: u32, minutes: u32) -> Option<Offset> {
-    let is_zone = hours <= 14 && minutes < 60 && minutes % 15 == 0;
+    let is_zone = hours <= 14 && minutes < 60 && minutes.is_multiple_of(15);
     is_zone.then(|| Offset::from_seconds(sign * 60 * (60 * hours + minutes) as i32).ok())?
 }
 

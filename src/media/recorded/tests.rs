@@ -1,3 +1,5 @@
+use std::io::{Seek, SeekFrom, Write};
+
 use super::*;
 
 fn named(name: &str) -> Option<String> {
@@ -25,6 +27,8 @@ fn names_of_many_recorders_tell_the_time() {
         ("SwiftOne_20240531_043000_-0330.wav", "2024-05-31T04:30:00-03:30"),
         ("20240531_043000+0000_x.wav", "2024-05-31T04:30:00Z"),
         ("20240531_043000-0001.wav", "2024-05-31T04:30:00"),
+        ("20240531_043000 among birds.wav", "2024-05-31T04:30:00"),
+        ("20240531T043000+1000_REC [-27.3 152.5].flac", "2024-05-31T04:30:00+10:00"),
         ("20240531_043000Zebra.wav", "2024-05-31T04:30:00"),
         ("12345678_20240229_235959_7.wav", "2024-02-29T23:59:59"),
         ("1234_19650717_080000.wav", "1965-07-17T08:00:00"),
@@ -46,6 +50,8 @@ fn what_is_no_time_of_the_calendar_is_none() {
         "20240531.wav",
         "12345678.wav",
         "20240531_0430.wav",
+        "Screen Recording 2024-05-31 at 10.30.00\u{202f}PM.mov",
+        "2024-05-31 10.30.00 am.wav",
         "20240531_04300012.wav",
         "20240531x043000.wav",
         "2024-0531_043000.wav",
@@ -66,7 +72,7 @@ fn what_is_no_time_of_the_calendar_is_none() {
     }
 }
 
-// from datetime import datetime, timedelta   (CPython 3.12)
+// from datetime import datetime, timedelta   (CPython 3.11.7)
 // for at, s in [("2024-05-31T04:30:00", 606.7), ("2024-02-28T23:59:59.900+00:00", 0.1), ("2023-12-31T23:59:00+02:00", 3600),
 //               ("2024-05-31T04:30:00.125-03:30", 86400.0625), ("2024-05-31T04:30:00", -0.001)]:
 //     print((datetime.fromisoformat(at) + timedelta(seconds=s)).isoformat())
@@ -178,6 +184,25 @@ fn the_comment_of_an_audiomoth_tells_the_zone_in_most_firmwares() {
     }
 }
 
+// Files of other programs were tried once:
+//
+// sound="-v error -f lavfi -i sine=d=0.1"; moth="by AudioMoth 24F3190361BCDF34 at medium gain"
+// ffmpeg $sound -write_bext 1 -metadata origination_date=2024-05-31 -metadata origination_time=04:30:00 bext.wav
+// ffmpeg $sound -metadata comment="Recorded at 04:30:00 31/05/2024 (UTC+2) $moth" icmt.wav
+// ffmpeg $sound -rf64 always -metadata comment="Recorded at 04:30:00 31/05/2024 (UTC-3:30) $moth" rf64.wav
+// ffmpeg $sound -metadata creation_time=2024-05-31T04:30:00Z a.m4a
+// ffmpeg -v error -f lavfi -i testsrc=d=0.2 -metadata creation_time=2024-05-31T04:30:00Z a.mov
+// ffmpeg -v error -f lavfi -i testsrc=d=0.2 none.mp4
+// ffmpeg $sound guano.wav; python: g = guano.GuanoFile('guano.wav')   (ffmpeg 5.1, guano 1.0.16)
+//     g['Timestamp'] = datetime.fromisoformat('2024-05-31T04:30:00.250-05:00'); g.write()
+//
+// bext.wav Some("2024-05-31T04:30:00")
+// icmt.wav Some("2024-05-31T04:30:00+02:00")
+// rf64.wav Some("2024-05-31T04:30:00-03:30")
+// guano.wav Some("2024-05-31T04:30:00.25-05:00")
+// a.m4a Some("2024-05-31T04:30:00Z")
+// a.mov Some("2024-05-31T04:30:00Z")
+// none.mp4 None
 #[test]
 fn broadcast_wave_and_guano_tell_the_time_before_or_behind_the_sound() {
     let data = chunk(b"data", &[7; 3001]);
@@ -213,7 +238,7 @@ fn mp4(creation: u64, version: u8) -> Vec<u8> {
     let time = creation.to_be_bytes();
     let time = if version == 1 { &time[..] } else { &time[4..] };
     let mvhd = boxed(b"mvhd", &[&[version, 0, 0, 0], time, &[0; 80]].concat());
-    [boxed(b"ftyp", b"isom"), boxed(b"mdat", &[0; 999]), boxed(b"moov", &mvhd)].concat()
+    [boxed(b"ftyp", b"isom"), boxed(b"mdat", &[0; 99]), boxed(b"moov", &mvhd)].concat()
 }
 
 #[test]
@@ -266,15 +291,19 @@ fn damaged_headers_tell_nothing_or_what_they_told_before_the_damage() {
     assert_eq!(before, 2);
     let film = mp4(MP4_EPOCH as u64 + 1_717_129_800, 0);
     for (path, bytes) in [(&sound, whole), (&video, film)] {
-        for at in 0..bytes.len() {
+        std::fs::write(path, &bytes).unwrap();
+        let mut file = File::options().write(true).open(path).unwrap();
+        let mut put = |at: usize, bytes: &[u8]| {
+            file.seek(SeekFrom::Start(at as u64)).unwrap();
+            file.write_all(bytes).unwrap();
+        };
+        // Sizes that lead far beyond the end, into themselves and to nothing.
+        for (at, two) in bytes.windows(2).enumerate() {
             for value in [0, 0x7F, 0xFF] {
-                let mut damaged = bytes.clone();
-                damaged[at] = value;
-                // Sizes that lead far beyond the end, into themselves and to nothing.
-                damaged[(at + 1).min(bytes.len() - 1)] = value;
-                std::fs::write(path, &damaged).unwrap();
+                put(at, &[value; 2]);
                 recorded_at(path);
             }
+            put(at, two);
         }
     }
     assert_eq!(recorded_at(folder.path().join("missing.wav").as_path()), None);

@@ -81,6 +81,7 @@ impl EventFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::VideoPlace;
     use crate::labels::{LabelOptions, read_labels};
 
     const CLOCK: FrameClock = FrameClock { hop_length: 160, sample_rate: 16_000 };
@@ -192,6 +193,13 @@ mod tests {
         assert!(grid.contains("intervals: size = 3") && grid.contains("intervals: size = 2"));
         let points = written(EventFormat::Textgrid, &[event("=dog", 10, 10)]);
         assert!(points.contains("class = \"TextTier\"") && points.contains("number = 0.1"), "{points}");
+    }
+
+    #[test]
+    fn an_event_of_a_video_lasts_as_long_as_its_frames_and_not_as_the_models() {
+        let place = VideoPlace { tick_start: 10, tick_end: 30, file_start: None, file_end: None };
+        let shown = ScoredEvent { onset: 0.4, offset: 1.2, video: Some(place), ..event("=dog", 10, 30) };
+        assert_eq!(written(EventFormat::Rttm, &[shown]), "SPEAKER a_b 1 0.4 0.8 <NA> <NA> =dog <NA> <NA>\n");
     }
 
     #[test]

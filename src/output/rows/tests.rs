@@ -132,6 +132,28 @@ fn parquet_rows(bytes: Vec<u8>) -> Vec<Vec<(String, Field)>> {
     rows.map(|row| row.unwrap().into_columns()).collect()
 }
 
+// The bytes of this test were read by others once:
+//
+// import pandas, pyarrow.parquet, duckdb   (pandas 3.1.1, pyarrow 26.0.1, duckdb 2.0.1)
+// f = pyarrow.parquet.ParquetFile("rows.parquet")
+// print(f.metadata.created_by, f.metadata.num_rows, f.metadata.num_row_groups)
+// d = pandas.read_parquet("rows.parquet")
+// print(d[["path", "status", "rank", "label", "score", "peak", "onset", "event_at", "error_kind"]].to_string())
+// print(d.duration.tolist(), d.score.tolist())
+// print(duckdb.sql("select label, count(*), max(score) from 'rows.parquet' where status = 'ok' group by label order by label")
+//       .fetchall())
+//
+// percept 0.1.0 6 1
+//           path status  rank   label         score  peak  onset               event_at error_kind
+// 0       +a.wav     ok   1.0    =1+1  7.000000e-01   NaN    0.0   2024-05-31T04:30:00Z        NaN
+// 1       +a.wav     ok   2.0  b, "c"  1.000000e-07   NaN    0.0   2024-05-31T04:30:00Z        NaN
+// 2  night/b.wav     ok   NaN     dog  1.000000e-01   0.9    0.1    2024-06-01T00:00:00        NaN
+// 3  night/b.wav     ok   NaN     cat  1.000000e-01   0.9    0.2  2024-06-01T00:00:00.1        NaN
+// 4     c\nd.wav     ok   NaN     NaN           NaN   NaN    NaN                    NaN        NaN
+// 5        e.wav  error   NaN     NaN           NaN   NaN    NaN                    NaN    damaged
+// [0.9583333333333334, 0.9583333333333334, 0.9583333333333334, 0.9583333333333334, 0.9583333333333334, nan]
+//   [0.7, 1e-07, 0.1, 0.1, nan, nan]
+// [('=1+1', 1, 0.7), ('b, "c"', 1, 1e-07), ('cat', 1, 0.1), ('dog', 1, 0.1), (None, 1, None)]
 #[test]
 fn parquet_has_the_cells_of_csv_with_their_types_and_absent_ones() {
     let read = parquet_rows(written(RowFormat::Parquet, &all()));
