@@ -50,7 +50,10 @@ impl ErrorKind {
     /// As in JSON: `not_found`.
     pub fn name(self) -> String {
         // A variant without fields is written as a string.
-        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_string)).unwrap_or_default()
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_string))
+            .unwrap_or_default()
     }
 
     /// The kind of this name.

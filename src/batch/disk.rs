@@ -12,7 +12,8 @@ pub struct Disks(BTreeMap<u64, PathBuf>);
 impl Disks {
     /// Takes note of a file that is there.
     pub fn saw(&mut self, path: &Path, metadata: &Metadata) {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let known = self.0.entry(device(metadata)).or_default();
         if known != directory {
             directory.clone_into(known);

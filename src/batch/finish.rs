@@ -34,7 +34,8 @@ pub fn finish(journal: &mut Journal, target: &Target, rows: &Path, sources: &[So
     let mut writer = RowWriter::new(target.format, AtomicFile::create(&target.file)?).map_err(failed)?;
     for (start, length) in places {
         let row = rows.read(start, length)?;
-        let input = inputs.next_input()?.ok_or_else(|| Error::new(ErrorKind::Damaged, "the list is cut off"))?;
+        let input =
+            inputs.next_input()?.ok_or_else(|| Error::new(ErrorKind::Damaged, "the list is cut off"))?;
         if let Some(tree) = &target.tree {
             tree.write(row, &place(&input.path, input.root, sources))?;
         }
@@ -76,8 +77,10 @@ impl<'a> Rows<'a> {
 
     /// One without its line end.
     fn read(&mut self, start: u64, length: u64) -> Result<&[u8]> {
-        let damaged = || Error::new(ErrorKind::Damaged, "a row is missing: begin anew (--force)").with_path(self.path);
-        let size = usize::try_from(length).ok().and_then(|length| length.checked_sub(1)).ok_or_else(damaged)?;
+        let damaged =
+            || Error::new(ErrorKind::Damaged, "a row is missing: begin anew (--force)").with_path(self.path);
+        let size =
+            usize::try_from(length).ok().and_then(|length| length.checked_sub(1)).ok_or_else(damaged)?;
         let distance = start.wrapping_sub(self.position).cast_signed();
         self.row.resize(size, 0);
         let read = self.file.seek_relative(distance).and_then(|()| self.file.read_exact(&mut self.row));

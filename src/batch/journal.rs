@@ -2,7 +2,7 @@
 //!
 //! A journal is text, a record a line: a letter, what belongs to it, and the CRC-32 of both in hexadecimal. First the job
 //! (`J`), then the inputs (`F`) and that they are all (`L`), then what is done (`D`), as it is done, in any order; a later one of
-//! the same input counts. `R` says that failed inputs are to be done again, `E` that the output is complete.
+//! the same input counts. Where a directory is watched, inputs come behind `L` as they are found. `R` says that failed inputs are to be done again, `E` that the output is complete.
 //!
 //! A row is named here only when it is safely on disk. Behind a line that is cut off or damaged nothing counts: those
 //! inputs are done again.
@@ -81,7 +81,7 @@ pub struct State {
     pub stage: Stage,
     /// `None` where the stage is [`Stage::Empty`].
     pub job: Option<Job>,
-    /// Inputs in the list.
+    /// Inputs in the list, and behind it.
     pub inputs: usize,
     /// The last of each input, in no order.
     pub done: Vec<Done>,
@@ -98,7 +98,10 @@ impl Identity {
     /// What a path is known by now.
     pub fn of(path: &Path, by_content: bool) -> Self {
         if by_content {
-            return content_of(path).ok().and_then(|text| Self::parse(&format!("c{text}"))).unwrap_or(Self::None);
+            return content_of(path)
+                .ok()
+                .and_then(|text| Self::parse(&format!("c{text}")))
+                .unwrap_or(Self::None);
         }
         std::fs::metadata(path).map_or(Self::None, |metadata| Self::of_metadata(&metadata))
     }
@@ -142,7 +145,10 @@ impl Job {
             (self.tool != was.tool, format!("was begun by {} and this is {}", was.tool, self.tool)),
             (self.task != was.task, "was begun for another task (--task)".into()),
             (self.model != was.model, "was begun with another model (-m)".into()),
-            (self.settings != was.settings, format!("was begun with {} and not {}", was.settings, self.settings)),
+            (
+                self.settings != was.settings,
+                format!("was begun with {} and not {}", was.settings, self.settings),
+            ),
             (self.format != was.format, format!("was begun for {} and not {}", was.format, self.format)),
             (self.sources != was.sources, "was begun for other inputs".into()),
             (self.list != was.list, "was begun with another --include, --exclude or --shard".into()),
@@ -178,7 +184,8 @@ impl Journal {
         let (state, good) = read_state(&file).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if state.stage == Stage::Empty && length > 0 && good == 0 && !begins_as_one(&file).map_err(failed)? {
-            let message = "is no journal of percept's, so it is not replaced: remove it, or name another output (-o)";
+            let message =
+                "is no journal of percept's, so it is not replaced: remove it, or name another output (-o)";
             return Err(Error::new(ErrorKind::Path, message).with_path(path));
         }
         file.set_len(good).map_err(failed)?;
@@ -250,7 +257,28 @@ impl Journal {
     /// The inputs, in their order.
     pub fn inputs(&self) -> Result<Inputs> {
         let file = File::open(&self.path);
-        Ok(Inputs { lines: Lines::new(self.failed(file)?), path: self.path.clone() })
+        Ok(Inputs { lines: Lines::new(self.failed(file)?), has_ended: false, path: self.path.clone() })
+    }
+
+    /// What each input was known by when it was done; a later one counts.
+    pub fn known(&mut self) -> Result<Vec<(String, Identity)>> {
+        let flushed = self.file.flush();
+        self.failed(flushed)?;
+        let file = File::open(&self.path);
+        let mut lines = Lines::new(self.failed(file)?);
+        let (mut inputs, mut known) = (Vec::new(), Vec::new());
+        loop {
+            let next = lines.next_record();
+            match self.failed(next)? {
+                None => return Ok(known),
+                Some(('F', body)) => inputs.push(parse_input(body).map_or(String::new(), |input| input.path)),
+                Some(('D', body)) => known.extend(parse_done(body).and_then(|done| {
+                    let path = inputs.get_mut(done.index)?;
+                    Some((std::mem::take(path), done.identity))
+                })),
+                Some(_) => {}
+            }
+        }
     }
 
     fn record(&mut self, kind: char, body: &str) -> Result<()> {
@@ -267,6 +295,7 @@ impl Journal {
 /// The inputs of a journal, in their order.
 pub struct Inputs {
     lines: Lines<File>,
+    has_ended: bool,
     path: PathBuf,
 }
 
@@ -284,18 +313,22 @@ impl Inputs {
     /// # Errors
     /// [`ErrorKind::Damaged`] where the list ends without its end.
     pub fn next_input(&mut self) -> Result<Option<ListedInput>> {
-        loop {
+        while !self.has_ended {
             let next = self.lines.next_record().map_err(|error| Error::io(&error, &self.path))?;
             match next {
                 Some(('F', body)) => match parse_input(body) {
                     Some(input) => return Ok(Some(input)),
-                    None => break,
+                    None => return self.damaged(),
                 },
-                Some(('L', _)) => return Ok(None),
+                Some(('L', _)) => self.has_ended = true,
                 Some(('J', _)) => {}
-                _ => break,
+                _ => return self.damaged(),
             }
         }
+        Ok(None)
+    }
+
+    fn damaged<T>(&self) -> Result<T> {
         let message = "the list of inputs is damaged: begin anew (--force)";
         Err(Error::new(ErrorKind::Damaged, message).with_path(&self.path))
     }
@@ -336,9 +369,9 @@ fn read_state(file: &File) -> io::Result<(State, u64)> {
                 job = serde_json::from_str(body).ok();
                 job.is_some()
             }
-            ('F', Stage::Empty) => {
+            ('F', stage) => {
                 state.inputs += 1;
-                job.is_some()
+                stage != Stage::Finished && (job.is_some() || state.job.is_some())
             }
             ('L', Stage::Empty) if job.is_some() => {
                 (state.stage, state.job) = (Stage::Working, job.take());

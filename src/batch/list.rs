@@ -311,7 +311,8 @@ impl Patterns {
             for pattern in patterns.iter().filter(|pattern| pattern.contains('/') == of_paths) {
                 set.add(glob(pattern.trim_end_matches('/'))?);
             }
-            set.build().map_err(|error| Error::new(ErrorKind::Config, format!("a pattern is too large: {error}")))
+            set.build()
+                .map_err(|error| Error::new(ErrorKind::Config, format!("a pattern is too large: {error}")))
         };
         Ok(Self { names: set(false)?, paths: set(true)? })
     }

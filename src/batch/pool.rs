@@ -190,7 +190,16 @@ impl Pool {
         });
         let stdin = child.stdin.take();
         let groups = VecDeque::new();
-        Ok(Worker { number, child, stdin, groups, since: Instant::now(), has_begun: false, messages, listener })
+        Ok(Worker {
+            number,
+            child,
+            stdin,
+            groups,
+            since: Instant::now(),
+            has_begun: false,
+            messages,
+            listener,
+        })
     }
 
     /// Where the next group goes: to the one with the fewest inputs.
@@ -259,7 +268,9 @@ impl Pool {
         }
         let death = limit.map_or(Death::Ended(status), Death::TimeLimit);
         let mut groups = std::mem::take(&mut worker.groups);
-        if worker.has_begun && let Some(first) = groups.pop_front() {
+        if worker.has_begun
+            && let Some(first) = groups.pop_front()
+        {
             let is_alone = first.len() == 1;
             for mut item in first.into_iter().rev() {
                 item.attempts += u32::from(is_alone);
@@ -303,7 +314,8 @@ impl Worker {
     /// What one that has ended said last.
     fn last_messages(&mut self) -> String {
         let until = Instant::now() + MESSAGE_PATIENCE;
-        while self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) && Instant::now() < until {
+        while self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) && Instant::now() < until
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
         let kept = std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner));

@@ -65,5 +65,6 @@ pub fn parse_requests(line: &[u8]) -> Result<Vec<Request>> {
 /// # Errors
 /// [`ErrorKind::Internal`]: there is no row that cannot be written.
 pub fn raw(row: &BatchRecord) -> Result<Box<RawValue>> {
-    to_raw_value(row).map_err(|error| Error::new(ErrorKind::Internal, format!("a row cannot be written: {error}")))
+    to_raw_value(row)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("a row cannot be written: {error}")))
 }

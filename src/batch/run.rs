@@ -1,7 +1,5 @@
 //! One run: what is not done yet is given out, what comes back is written down.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,11 +7,11 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use serde_json::value::RawValue;
 
-use super::disk::Disks;
 use super::finish::{Target, finish};
-use super::journal::{Done, Identity, Inputs, Job, Journal, ListedInput, Stage, State};
+use super::journal::{Identity, Inputs, Job, Journal, ListedInput, Stage, State};
 use super::list::{Listed, Source, list};
-use super::pool::{Item, Outcome, Pool, WorkerCommand};
+use super::log::{Log, LogOptions, looked_up};
+use super::pool::{Item, Pool, WorkerCommand};
 use crate::media::walk::PassedOver;
 use crate::{Error, ErrorKind, Result};
 
@@ -22,12 +20,8 @@ const GROUP: usize = 32;
 const GROUP_BYTES: u64 = 2 << 20;
 /// Most bytes of their names.
 const GROUP_NAMES: usize = 16 << 10;
-/// How often what is done is brought safely to disk.
-const SYNC_INTERVAL: Duration = Duration::from_secs(2);
 /// How often somebody who watches is told how far it is.
 const TICK: Duration = Duration::from_millis(100);
-/// Files in a row that the system cannot read, after which the run stops: it is not the files.
-const MAX_UNREADABLE: usize = 10;
 /// Inputs of which it is looked up together whether they have changed.
 const CHECKED_AT_ONCE: usize = 4096;
 
@@ -64,7 +58,10 @@ pub struct Plan<'a> {
 pub enum Event<'a> {
     /// So many inputs were found so far.
     Listing(usize),
-    Begun { inputs: usize, skipped: usize },
+    Begun {
+        inputs: usize,
+        skipped: usize,
+    },
     Warning(String),
     Failed(&'a Error),
     /// Now and then.
@@ -119,52 +116,40 @@ pub fn sources_of(output: &Path) -> Result<Vec<Source>> {
 /// [`ErrorKind::Config`] where what is there is of another job, or may not be replaced; [`ErrorKind::Interrupted`] for `stop`; those of the disk,
 /// of the list, of workers that cannot begin. Whatever the error, [`Mode::Resume`] goes on from there.
 pub fn run(plan: &Plan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> Result<Summary> {
-    let begun = begin(plan, on_event)?;
-    let mut run = match begun {
+    let mut run = match begin(plan, on_event)? {
         Begun::Complete(summary) => return Ok(summary),
         Begun::Working(run) => *run,
     };
-    on_event(Event::Begun { inputs: run.summary.inputs, skipped: run.summary.skipped });
+    on_event(Event::Begun { inputs: run.log.summary.inputs, skipped: run.log.summary.skipped });
     let worked = run.work(plan, stop, on_event);
     // What is known is kept, whatever has happened.
-    let synced = run.sync();
+    let synced = run.log.sync();
     worked.and(synced)?;
-    finish(&mut run.journal, &plan.target, &run.rows_path, &plan.job.sources)?;
-    run.journal.finished()?;
+    finish(&mut run.log.journal, &plan.target, &run.log.rows_path, &plan.job.sources)?;
+    run.log.journal.finished()?;
     run.put_rows_away()?;
-    Ok(run.summary)
+    Ok(run.log.summary)
 }
 
-enum Begun {
+enum Begun<'a> {
     /// There is nothing to do.
     Complete(Summary),
-    Working(Box<Run>),
+    Working(Box<Run<'a>>),
 }
 
-struct Run {
-    journal: Journal,
+struct Run<'a> {
+    log: Log<'a>,
     inputs: Inputs,
     /// The number of the next input.
     next: usize,
     /// Which inputs are done already; empty where none is.
     is_done: Vec<bool>,
-    rows_path: PathBuf,
     /// Where rows wait for a retry.
     kept_rows: PathBuf,
-    rows: BufWriter<File>,
-    /// Bytes of rows.
-    written: u64,
-    /// Done since the last time that all was brought to disk.
-    unsynced: Vec<Done>,
-    last_sync: Instant,
-    disks: Disks,
-    /// Files in a row that the system could not read: not written down until another one could be read.
-    unreadable: Vec<(Done, Box<RawValue>, Error)>,
-    summary: Summary,
 }
 
 /// Finds out what is to be done.
-fn begin(plan: &Plan, on_event: &mut dyn FnMut(Event)) -> Result<Begun> {
+fn begin<'a>(plan: &Plan<'a>, on_event: &mut dyn FnMut(Event)) -> Result<Begun<'a>> {
     let output = &plan.target.file;
     let journal_path = beside(output, ".journal");
     let exists = output.exists();
@@ -190,7 +175,7 @@ fn begin(plan: &Plan, on_event: &mut dyn FnMut(Event)) -> Result<Begun> {
     }
 }
 
-fn anew(plan: &Plan, mut journal: Journal, on_event: &mut dyn FnMut(Event)) -> Result<Begun> {
+fn anew<'a>(plan: &Plan<'a>, mut journal: Journal, on_event: &mut dyn FnMut(Event)) -> Result<Begun<'a>> {
     let (rows_path, kept_rows) = rows_paths(&plan.target.file);
     for old in [&rows_path, &kept_rows] {
         match std::fs::remove_file(old) {
@@ -212,14 +197,15 @@ fn anew(plan: &Plan, mut journal: Journal, on_event: &mut dyn FnMut(Event)) -> R
     }
     journal.listed()?;
     let summary = Summary { inputs: listed.inputs, ..Summary::default() };
-    Run::new(journal, &plan.target.file, Vec::new(), 0, summary).map(Begun::Working)
+    Run::new(plan, journal, Vec::new(), 0, summary).map(Begun::Working)
 }
 
 fn warnings(listed: &Listed) -> Vec<String> {
     let mut warnings = Vec::new();
     if let PassedOver { count: 1.., first: Some(first) } = &listed.passed_over {
         let count = listed.passed_over.count;
-        warnings.push(format!("{count} files are no media and are passed over (the first: {})", first.display()));
+        warnings
+            .push(format!("{count} files are no media and are passed over (the first: {})", first.display()));
     }
     if listed.twice > 0 {
         warnings.push(format!("{} inputs are named more than once; each is worked on once", listed.twice));
@@ -230,7 +216,12 @@ fn warnings(listed: &Listed) -> Vec<String> {
     warnings
 }
 
-fn go_on(plan: &Plan, mut journal: Journal, state: State, on_event: &mut dyn FnMut(Event)) -> Result<Begun> {
+fn go_on<'a>(
+    plan: &Plan<'a>,
+    mut journal: Journal,
+    state: State,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<Begun<'a>> {
     let output = &plan.target.file;
     if let Some(was) = &state.job {
         plan.job.check(was).map_err(|error| error.with_path(output))?;
@@ -241,7 +232,12 @@ fn go_on(plan: &Plan, mut journal: Journal, state: State, on_event: &mut dyn FnM
     if state.stage == Stage::Finished && !retries {
         on_event(Event::Warning(format!("{} is complete: there is nothing to do", output.display())));
         let (inputs, skipped) = (state.inputs, state.done.len());
-        return Ok(Begun::Complete(Summary { inputs, skipped, skipped_failed: failed, ..Summary::default() }));
+        return Ok(Begun::Complete(Summary {
+            inputs,
+            skipped,
+            skipped_failed: failed,
+            ..Summary::default()
+        }));
     }
     if retries {
         state.done.retain(|done| done.error.is_none());
@@ -261,7 +257,7 @@ fn go_on(plan: &Plan, mut journal: Journal, state: State, on_event: &mut dyn FnM
     let skipped_failed = state.done.iter().filter(|done| done.error.is_some() && is_done[done.index]).count();
     let skipped = is_done.iter().filter(|&&is_done| is_done).count();
     let summary = Summary { inputs: state.inputs, skipped, skipped_failed, ..Summary::default() };
-    Run::new(journal, output, is_done, good, summary).map(Begun::Working)
+    Run::new(plan, journal, is_done, good, summary).map(Begun::Working)
 }
 
 /// Which inputs are done, and are as they were then.
@@ -289,7 +285,9 @@ fn unchanged(
             .par_iter()
             .enumerate()
             .map(|(i, input)| match input {
-                Some(input) if is_done[first + i] && input.is_text => Identity::of(input.path.as_ref(), verify),
+                Some(input) if is_done[first + i] && input.is_text => {
+                    Identity::of(input.path.as_ref(), verify)
+                }
                 _ => Identity::None,
             })
             .collect();
@@ -316,11 +314,15 @@ fn unchanged(
         }
     }
     if gone > 0 && there == 0 {
-        let message = format!("and all other inputs that are done ({gone}) are gone; is the disk that holds them mounted?");
+        let message = format!(
+            "and all other inputs that are done ({gone}) are gone; is the disk that holds them mounted?"
+        );
         return Err(Error::new(ErrorKind::NotFound, message).with_path(first_gone));
     }
     if gone > 0 {
-        on_event(Event::Warning(format!("{gone} inputs are gone since (the first: {first_gone}); their rows stay")));
+        on_event(Event::Warning(format!(
+            "{gone} inputs are gone since (the first: {first_gone}); their rows stay"
+        )));
     }
     if changed > 0 {
         on_event(Event::Warning(format!("{changed} inputs have changed since: they are worked on again")));
@@ -332,47 +334,35 @@ fn rows_paths(output: &Path) -> (PathBuf, PathBuf) {
     (beside(output, ".partial"), beside(output, ".rows"))
 }
 
-impl Run {
+impl<'a> Run<'a> {
     /// `good` bytes of rows count.
-    fn new(journal: Journal, output: &Path, is_done: Vec<bool>, good: u64, summary: Summary) -> Result<Box<Self>> {
-        let (rows_path, kept_rows) = rows_paths(output);
-        let open = || {
-            let mut file =
-                File::options().read(true).write(true).create(true).truncate(false).open(&rows_path)?;
-            file.set_len(good)?;
-            file.seek(SeekFrom::Start(good))?;
-            Ok(BufWriter::with_capacity(1 << 16, file))
-        };
-        let rows = open().map_err(|error: std::io::Error| Error::io(&error, &rows_path))?;
-        Ok(Box::new(Self {
-            inputs: journal.inputs()?,
-            journal,
-            next: 0,
-            is_done,
-            rows_path,
-            kept_rows,
-            rows,
-            written: good,
-            unsynced: Vec::new(),
-            last_sync: Instant::now(),
-            disks: Disks::default(),
-            unreadable: Vec::new(),
-            summary,
-        }))
+    fn new(
+        plan: &Plan<'a>,
+        journal: Journal,
+        is_done: Vec<bool>,
+        good: u64,
+        summary: Summary,
+    ) -> Result<Box<Self>> {
+        let (rows_path, kept_rows) = rows_paths(&plan.target.file);
+        let options =
+            LogOptions { verify: plan.job.verify, fail_fast: plan.fail_fast, error_row: plan.error_row };
+        let inputs = journal.inputs()?;
+        let log = Log::open(journal, rows_path, good, summary, options)?;
+        Ok(Box::new(Self { log, inputs, next: 0, is_done, kept_rows }))
     }
 
     fn work(&mut self, plan: &Plan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> Result<()> {
-        let pending = self.summary.inputs - self.summary.skipped;
+        let pending = self.log.summary.inputs - self.log.summary.skipped;
         if pending == 0 {
             return Ok(());
         }
         let mut pool = Pool::new(plan.workers.clone(), plan.jobs.min(pending))?;
         let mut ended = false;
-        let mut next_item = None;
+        let mut next = None;
         let mut last_tick = Instant::now();
         loop {
             while !ended && pool.has_room() {
-                let group = self.group(plan, &mut next_item, on_event)?;
+                let group = self.group(&mut next, on_event)?;
                 ended = group.is_empty();
                 if !ended {
                     pool.give(group);
@@ -382,183 +372,69 @@ impl Run {
                 break;
             }
             for outcome in pool.next(TICK)? {
-                self.take(plan, outcome, on_event)?;
+                self.log.take(outcome, on_event)?;
             }
             if stop.load(Ordering::Relaxed) {
-                let message = "stopped; --resume goes on from here";
-                return Err(Error::new(ErrorKind::Interrupted, message));
+                return Err(Error::new(ErrorKind::Interrupted, "stopped; --resume goes on from here"));
             }
-            if self.last_sync.elapsed() > SYNC_INTERVAL {
-                self.sync()?;
-            }
+            self.log.sync_now_and_then()?;
             if last_tick.elapsed() > TICK {
                 last_tick = Instant::now();
-                on_event(Event::Progress(&self.summary));
+                on_event(Event::Progress(&self.log.summary));
             }
         }
-        for (done, row, error) in std::mem::take(&mut self.unreadable) {
-            self.write(done, &row, Some(&error), None, on_event)?;
-        }
-        on_event(Event::Progress(&self.summary));
-        Ok(())
+        self.log.write_unreadable(on_event)
     }
 
     /// The next inputs that go together, none at the end; `next` is the one that did not fit before.
     fn group(
         &mut self,
-        plan: &Plan,
         next: &mut Option<(Item, u64)>,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<Vec<Item>> {
         let mut group: Vec<Item> = Vec::new();
         let (mut bytes, mut names) = (0, 0);
-        loop {
-            let (item, size) = match next.take() {
-                Some(next) => next,
-                None => match self.next_item(plan, on_event)? {
-                    Some(next) => next,
-                    None => return Ok(group),
-                },
+        while group.len() < GROUP {
+            let taken = match next.take() {
+                None => self.next_item(on_event)?,
+                waiting => waiting,
             };
+            let Some((item, size)) = taken else { break };
             (bytes, names) = (bytes + size, names + item.path.len());
             if !group.is_empty() && (bytes > GROUP_BYTES || names > GROUP_NAMES) {
                 *next = Some((item, size));
-                return Ok(group);
+                break;
             }
             group.push(item);
-            if group.len() == GROUP {
-                return Ok(group);
-            }
         }
+        Ok(group)
     }
 
     /// The next input that is not done, and the bytes that it has.
-    fn next_item(&mut self, plan: &Plan, on_event: &mut dyn FnMut(Event)) -> Result<Option<(Item, u64)>> {
+    fn next_item(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<Option<(Item, u64)>> {
         while let Some(ListedInput { path, is_text, .. }) = self.inputs.next_input()? {
             let index = self.next;
             self.next += 1;
             if self.is_done.get(index).copied().unwrap_or(false) {
                 continue;
             }
-            if !is_text {
-                let message = "the name is not UTF-8, which JSON cannot carry; rename the file";
-                let error = Error::new(ErrorKind::Path, message).with_path(&path);
-                let row = (plan.error_row)(path.as_ref(), &error)?;
-                let identity = Identity::None;
-                let done = Done { index, start: 0, length: 0, error: Some(error.kind), identity };
-                self.write(done, &row, Some(&error), None, on_event)?;
-                self.check_failure(plan)?;
-                continue;
+            if is_text {
+                // What a directory of pictures holds is not known.
+                return Ok(Some(looked_up(index, path, &mut self.log.disks, GROUP_BYTES)));
             }
-            let Ok(metadata) = std::fs::metadata(&path) else {
-                return Ok(Some((Item::new(index, path, Identity::None), 0)));
-            };
-            self.disks.saw(path.as_ref(), &metadata);
-            // What a directory of pictures holds is not known.
-            let size = if metadata.is_dir() { GROUP_BYTES } else { metadata.len() };
-            return Ok(Some((Item::new(index, path, Identity::of_metadata(&metadata)), size)));
+            let message = "the name is not UTF-8, which JSON cannot carry; rename the file";
+            let error = Error::new(ErrorKind::Path, message).with_path(&path);
+            self.log.refuse(index, &error, on_event)?;
         }
         Ok(None)
     }
 
-    fn take(&mut self, plan: &Plan, outcome: Outcome, on_event: &mut dyn FnMut(Event)) -> Result<()> {
-        let (item, identity, error, row, seconds) = match outcome {
-            Outcome::Lost(item, error) => {
-                let error = error.with_path(&item.path);
-                let row = (plan.error_row)(item.path.as_ref(), &error)?;
-                let identity = if plan.job.verify { Identity::None } else { item.identity };
-                (item, identity, Some(error), row, None)
-            }
-            Outcome::Answered(item, answer) => {
-                let row = answer.row.ok_or_else(|| Error::new(ErrorKind::Internal, "an answer has no row"))?;
-                let error = answer.error.map(|error| Error::new(error.kind, error.message).with_path(&item.path));
-                let identity = match plan.job.verify {
-                    true => answer.content.as_deref().and_then(Identity::content).unwrap_or(Identity::None),
-                    false => item.identity,
-                };
-                (item, identity, error, row, answer.seconds)
-            }
-        };
-        let kind = error.as_ref().map(|error| error.kind);
-        let done = Done { index: item.index, start: 0, length: 0, error: kind, identity };
-        if matches!(kind, Some(ErrorKind::NotFound | ErrorKind::Io | ErrorKind::PermissionDenied))
-            && let Some(lost) = self.disks.lost()
-        {
-            let message = "is no longer there: is its disk unplugged? The run stops here; --resume goes on";
-            return Err(Error::new(ErrorKind::Io, message).with_path(lost));
-        }
-        if let (Some(ErrorKind::Io), Some(error)) = (kind, error.clone()) {
-            self.unreadable.push((done, row, error));
-            return match self.unreadable.len() {
-                ..MAX_UNREADABLE => Ok(()),
-                count => {
-                    let error = &self.unreadable[0].2;
-                    let message = format!(
-                        "{count} files in a row cannot be read (the first: {error}): is the disk damaged or unplugged? The \
-                         run stops here; --resume goes on"
-                    );
-                    Err(Error::new(ErrorKind::Io, message))
-                }
-            };
-        }
-        for (done, row, error) in std::mem::take(&mut self.unreadable) {
-            self.write(done, &row, Some(&error), None, on_event)?;
-        }
-        self.write(done, &row, error.as_ref(), seconds, on_event)?;
-        self.check_failure(plan)
-    }
-
-    fn check_failure(&self, plan: &Plan) -> Result<()> {
-        if plan.fail_fast && self.summary.failed > 0 {
-            let message = "stopped at the first input that failed (--fail-fast); --resume goes on behind it";
-            return Err(Error::new(ErrorKind::Interrupted, message));
-        }
-        Ok(())
-    }
-
-    fn write(
-        &mut self,
-        done: Done,
-        row: &RawValue,
-        error: Option<&Error>,
-        seconds: Option<f64>,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<()> {
-        let text = row.get().as_bytes();
-        let written = self.rows.write_all(text).and_then(|()| self.rows.write_all(b"\n"));
-        written.map_err(|error| Error::io(&error, &self.rows_path))?;
-        let length = text.len() as u64 + 1;
-        self.unsynced.push(Done { start: self.written, length, ..done });
-        self.written += length;
-        self.summary.done += 1;
-        self.summary.seconds += seconds.unwrap_or(0.0);
-        if let Some(error) = error {
-            self.summary.failed += 1;
-            on_event(Event::Failed(error));
-        }
-        Ok(())
-    }
-
-    /// Rows first, then the journal, which names none that is not safely on disk.
-    fn sync(&mut self) -> Result<()> {
-        self.last_sync = Instant::now();
-        if self.unsynced.is_empty() {
-            return Ok(());
-        }
-        let synced = self.rows.flush().and_then(|()| self.rows.get_ref().sync_data());
-        synced.map_err(|error| Error::io(&error, &self.rows_path))?;
-        for done in std::mem::take(&mut self.unsynced) {
-            self.journal.done(&done)?;
-        }
-        self.journal.sync()
-    }
-
     /// The output is there: rows are needed only where some are to be made again.
     fn put_rows_away(&self) -> Result<()> {
-        let put_away = match self.summary.without_result() {
-            0 => std::fs::remove_file(&self.rows_path),
-            _ => std::fs::rename(&self.rows_path, &self.kept_rows),
+        let put_away = match self.log.summary.without_result() {
+            0 => std::fs::remove_file(&self.log.rows_path),
+            _ => std::fs::rename(&self.log.rows_path, &self.kept_rows),
         };
-        put_away.map_err(|error| Error::io(&error, &self.rows_path))
+        put_away.map_err(|error| Error::io(&error, &self.log.rows_path))
     }
 }

@@ -1,6 +1,6 @@
 //! `percept batch`: very many files, overnight.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use crate::batch::run::{Mode, Plan, run as run_batch};
 use crate::model::{Builtin, Model, Task};
 use crate::output::rows::{BatchModel, BatchRecord, EventModel, RowFormat, Tree};
 use crate::pipeline::Tagger;
+use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
 /// The rows of a tree of files.
@@ -98,6 +99,21 @@ pub struct Args {
     #[arg(long)]
     fail_fast: bool,
 
+    /// How far it is, on stderr
+    #[arg(long, value_name = "HOW", value_enum, default_value = "auto")]
+    progress: ProgressKind,
+
+    #[command(flatten)]
+    work: WorkArgs,
+
+    #[command(flatten)]
+    workers: WorkerArgs,
+}
+
+/// The processes that work.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Worker processes")]
+pub struct WorkerArgs {
     /// Longest time for a file, as 600s; 0 for no limit
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "3600s")]
     time_limit: f64,
@@ -105,13 +121,6 @@ pub struct Args {
     /// Most memory that a file may take, as 2GiB (Linux)
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "4GiB")]
     memory_limit: u64,
-
-    /// How far it is, on stderr
-    #[arg(long, value_name = "HOW", value_enum, default_value = "auto")]
-    progress: ProgressKind,
-
-    #[command(flatten)]
-    work: WorkArgs,
 
     #[command(flatten)]
     jobs: Jobs,
@@ -127,7 +136,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         // What the earlier run had.
         job.sources = crate::batch::run::sources_of(&target.file)?;
     }
-    let jobs = args.jobs.number();
+    let jobs = args.workers.jobs();
     let unread = unread_model(named.as_ref().map(BatchModel::new), task)?;
     let settings = job.settings.clone();
     let error_row = |path: &Path, error: &Error| raw(&BatchRecord::error(&unread, &settings, path, error));
@@ -140,14 +149,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
             _ => Mode::Fresh,
         },
         target,
-        workers: worker_command(&args, named.as_ref(), task, jobs)?,
+        workers: args.workers.command(&args.work, named.as_ref(), task, args.verify)?,
         jobs,
         fail_fast: args.fail_fast,
         error_row: &error_row,
     };
     if named.is_none() {
-        let names = builtins(task).map(|b| format!("`{}` for {}", b.name, b.kind.name()));
-        say(format_args!("no model given (-m), using the built-in ones: {}", first_of_each(names)));
+        say_builtins(task);
     }
     drop(named);
     let stop = stop_on_ctrl_c("stopping; --resume goes on from here (Ctrl-C again quits at once)")?;
@@ -164,18 +172,21 @@ fn builtins(task: Task) -> impl Iterator<Item = &'static Builtin> {
     Builtin::all().iter().filter(move |builtin| builtin.task == task)
 }
 
-/// The first model of each kind is the one that is used.
-fn first_of_each(names: impl Iterator<Item = String>) -> String {
-    let mut kinds = Vec::new();
-    let mut used = Vec::new();
-    for name in names {
-        let kind = name.rsplit(' ').next().unwrap_or_default().to_string();
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-            used.push(name);
-        }
+/// Says which models are used where none is named: the first of each kind.
+pub fn say_builtins(task: Task) {
+    let kinds: BTreeSet<InputKind> = builtins(task).map(|builtin| builtin.kind).collect();
+    let first = |kind: InputKind| builtins(task).find(|builtin| builtin.kind == kind);
+    let names = kinds.into_iter().filter_map(first).map(|b| format!("`{}` for {}", b.name, b.kind.name()));
+    let names = names.collect::<Vec<_>>().join(", ");
+    say(format_args!("no model given (-m), using those inside the program: {names}"));
+}
+
+/// What answers depend on: the model, or all that may be used.
+pub fn model_sha256(named: Option<&Model>, task: Task) -> String {
+    match named {
+        Some(model) => model.sha256().to_string(),
+        None => builtins(task).map(Builtin::sha256).collect::<Vec<_>>().join(" "),
     }
-    used.join(", ")
 }
 
 fn job(args: &Args, named: Option<&Model>, task: Task, target: &Target) -> Result<Job> {
@@ -201,18 +212,11 @@ fn job(args: &Args, named: Option<&Model>, task: Task, target: &Target) -> Resul
     Ok(Job {
         tool: crate::TOOL.to_string(),
         task,
-        model: match named {
-            Some(model) => model.sha256().to_string(),
-            None => builtins(task).map(Builtin::sha256).collect::<Vec<_>>().join(" "),
-        },
+        model: model_sha256(named, task),
         settings: args.work.settings_text(task),
         format: format.name().to_string(),
         sources,
-        list: ListOptions {
-            include: args.include.clone(),
-            exclude: args.exclude.clone(),
-            shard: args.shard,
-        },
+        list: ListOptions { include: args.include.clone(), exclude: args.exclude.clone(), shard: args.shard },
         verify: args.verify,
     })
 }
@@ -249,20 +253,34 @@ fn target(args: &Args, named: Option<&Model>, task: Task) -> Result<Target> {
     })
 }
 
-fn worker_command(args: &Args, named: Option<&Model>, task: Task, jobs: usize) -> Result<WorkerCommand> {
-    let program = std::env::current_exe()
-        .map_err(|error| Error::new(ErrorKind::Internal, format!("percept cannot find itself: {error}")))?;
-    let mut flags = args.work.flags(task);
-    flags.splice(0..0, ["worker".into()]);
-    flags.extend(["--supervised".into(), format!("--memory-limit={}", args.memory_limit).into()]);
-    if args.verify {
-        flags.push("--verify".into());
+impl WorkerArgs {
+    pub fn jobs(&self) -> usize {
+        self.jobs.number()
     }
-    flags.extend(named.map(|model| format!("--model-sha256={}", model.sha256()).into()));
-    Ok(WorkerCommand {
-        program,
-        args: flags,
-        threads: (cores() / jobs).max(1),
-        time_limit: (args.time_limit > 0.0).then(|| Duration::from_secs_f64(args.time_limit)),
-    })
+
+    /// How workers are started.
+    pub fn command(
+        &self,
+        work: &WorkArgs,
+        named: Option<&Model>,
+        task: Task,
+        verify: bool,
+    ) -> Result<WorkerCommand> {
+        let program = std::env::current_exe().map_err(|error| {
+            Error::new(ErrorKind::Internal, format!("percept cannot find itself: {error}"))
+        })?;
+        let mut flags = work.flags(task);
+        flags.splice(0..0, ["worker".into()]);
+        flags.extend(["--supervised".into(), format!("--memory-limit={}", self.memory_limit).into()]);
+        if verify {
+            flags.push("--verify".into());
+        }
+        flags.extend(named.map(|model| format!("--model-sha256={}", model.sha256()).into()));
+        Ok(WorkerCommand {
+            program,
+            args: flags,
+            threads: (cores() / self.jobs()).max(1),
+            time_limit: (self.time_limit > 0.0).then(|| Duration::from_secs_f64(self.time_limit)),
+        })
+    }
 }

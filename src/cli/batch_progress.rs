@@ -63,7 +63,9 @@ impl Progress {
                 let message = &error.message;
                 match (self.kind, self.failures) {
                     (ProgressKind::Json, _) => {
-                        emit(&json!({"event": "failed", "path": error.path, "kind": error.kind, "message": message}));
+                        emit(
+                            &json!({"event": "failed", "path": error.path, "kind": error.kind, "message": message}),
+                        );
                     }
                     (_, ..=TOLD_FAILURES) => self.tell(|| report(error)),
                     (_, count) if count == TOLD_FAILURES + 1 => {
@@ -101,7 +103,9 @@ impl Progress {
         ));
         match summary.without_result() {
             0 => {}
-            count => say(format_args!("{count} inputs have a row with an error; --retry-failed does them again")),
+            count => {
+                say(format_args!("{count} inputs have a row with an error; --retry-failed does them again"))
+            }
         }
     }
 
@@ -141,9 +145,11 @@ impl Progress {
     fn progress(&mut self, summary: &Summary) {
         let elapsed = self.began.elapsed().as_secs_f64();
         let line = |summary: &Summary| {
-            let failed = if summary.failed > 0 { format!(", {} failed", summary.failed) } else { String::new() };
+            let failed =
+                if summary.failed > 0 { format!(", {} failed", summary.failed) } else { String::new() };
             let rate = summary.done as f64 / elapsed.max(1e-9);
-            let left = seconds_left(summary, elapsed).map_or(String::new(), |s| format!(", {} left", duration(s)));
+            let left =
+                seconds_left(summary, elapsed).map_or(String::new(), |s| format!(", {} left", duration(s)));
             format!("{} of recordings, {rate:.0} a second{failed}{left}", duration(summary.seconds))
         };
         let done = summary.skipped + summary.done;
@@ -160,7 +166,9 @@ impl Progress {
                 event["event"] = "progress".into();
                 emit(&event);
             }
-            ProgressKind::Plain => say(format_args!("{done} of {} inputs, {}", summary.inputs, line(summary))),
+            ProgressKind::Plain => {
+                say(format_args!("{done} of {} inputs, {}", summary.inputs, line(summary)))
+            }
             ProgressKind::Auto | ProgressKind::Bar | ProgressKind::None => {}
         }
     }

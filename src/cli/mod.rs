@@ -21,6 +21,7 @@ mod train_files;
 mod train_progress;
 mod train_runs;
 mod tune;
+mod watch;
 mod work;
 mod worker;
 
@@ -68,6 +69,8 @@ pub enum Command {
     Tag(tag::Args),
     /// Classify or tag very many files, safe against whatever happens
     Batch(Box<batch::Args>),
+    /// Classify or tag files as they are added to a directory
+    Watch(watch::Args),
     /// Answer requests of another program, a line of JSON each
     Worker(worker::Args),
     /// Print as JSON what media files hold
@@ -90,6 +93,7 @@ impl Command {
             Self::Classify(args) => classify::run(args),
             Self::Tag(args) => tag::run(args),
             Self::Batch(args) => batch::run(*args),
+            Self::Watch(args) => watch::run(args),
             Self::Worker(args) => worker::run(args),
             Self::Probe(args) => probe::run(args),
             Self::Info(args) => info::run(args),

@@ -221,7 +221,9 @@ impl Work for Answers {
         match &self.kind {
             Kind::Classify { models, top_k } => self.classify(models, *top_k, paths),
             Kind::Tag { models, windows, frames } => {
-                let tag = |path: &PathBuf| self.row(path, one_input(path, || self.tag(models, windows, *frames, path)));
+                let tag = |path: &PathBuf| {
+                    self.row(path, one_input(path, || self.tag(models, windows, *frames, path)))
+                };
                 paths.iter().map(tag).collect()
             }
         }
@@ -260,7 +262,13 @@ impl Answers {
         }
     }
 
-    fn tag(&self, models: &Models<Tagger>, windows: &WindowArgs, frames_too: bool, path: &Path) -> Result<Answered> {
+    fn tag(
+        &self,
+        models: &Models<Tagger>,
+        windows: &WindowArgs,
+        frames_too: bool,
+        path: &Path,
+    ) -> Result<Answered> {
         let tagger = models.of(path)?;
         let options = TagOptions { windows: windows.of(&tagger)? };
         let mut scores = Vec::new();
@@ -291,7 +299,8 @@ impl Answers {
                 Ok(read) => {
                     let longest = waiting.iter().map(|w| w.features.frames).max().unwrap_or(0);
                     let together = longest.max(read.features.frames) * (waiting.len() + 1);
-                    let is_other = waiting.first().is_some_and(|w| !Arc::ptr_eq(&w.classifier, &read.classifier));
+                    let is_other =
+                        waiting.first().is_some_and(|w| !Arc::ptr_eq(&w.classifier, &read.classifier));
                     if is_other || together > FRAMES_AT_ONCE {
                         self.flush(&mut waiting, top_k, paths, &mut answers);
                     }
@@ -314,7 +323,8 @@ impl Answers {
     ) {
         let Some(first) = waiting.first() else { return };
         let classifier = Arc::clone(&first.classifier);
-        let (features, all): (Vec<_>, Vec<_>) = waiting.drain(..).map(|w| (w.features, (w.place, w.media))).unzip();
+        let (features, all): (Vec<_>, Vec<_>) =
+            waiting.drain(..).map(|w| (w.features, (w.place, w.media))).unzip();
         let answered = |scores: Vec<f32>, media: Media| Answered {
             model: BatchModel::new(classifier.model()),
             media,

@@ -104,10 +104,10 @@ enum Kind {
 
 impl Walk<'_> {
     fn enter(&mut self, directory: PathBuf, depth: usize) -> Result<()> {
-        let listed = directory
-            .canonicalize()
-            .map_err(|error| Error::io(&error, &directory))
-            .and_then(|name| if self.entered.insert(name) { self.listed(&directory) } else { Ok(Vec::new()) });
+        let listed =
+            directory.canonicalize().map_err(|error| Error::io(&error, &directory)).and_then(|name| {
+                if self.entered.insert(name) { self.listed(&directory) } else { Ok(Vec::new()) }
+            });
         let entries = match listed {
             Err(error) if self.options.by_ending && depth > 0 && error.kind != ErrorKind::Limit => {
                 return self.take(directory);

@@ -191,7 +191,11 @@ impl Network {
         let rnn = self.rnn.forward(&x, &lengths, None)?;
         // Our own kernels give a row the same bits whatever is beside it; candle's sums depend on shapes.
         let clips = lengths.iter().enumerate();
-        clips.map(|(b, &length)| Ok(self.logits(&rnn.one(b, length)?, &[length], None)?.squeeze(0)?.to_vec1()?)).collect()
+        clips
+            .map(|(b, &length)| {
+                Ok(self.logits(&rnn.one(b, length)?, &[length], None)?.squeeze(0)?.to_vec1()?)
+            })
+            .collect()
     }
 
     /// What is behind the front end.

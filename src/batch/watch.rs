@@ -1,0 +1,201 @@
+//! A directory to which files are added: each is worked on when it is completely written.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::journal::{Identity, Job, Journal, Stage};
+use super::list::{Input, list};
+use super::log::{Log, LogOptions, looked_up};
+use super::pool::{Item, Outcome, Pool, WorkerCommand};
+use super::run::{Event, Summary, beside};
+use crate::{Error, ErrorKind, Result};
+
+/// Most files that a worker is given together.
+const GROUP: usize = 32;
+const GROUP_BYTES: u64 = 2 << 20;
+/// How long answers are waited for before the directories are looked at again.
+const TICK: Duration = Duration::from_millis(100);
+/// Looking takes at most one part in so many of the time.
+const LOOKING: u32 = 10;
+
+/// What is to be done.
+pub struct WatchPlan<'a> {
+    /// Its sources are directories, and its rows JSON lines.
+    pub job: Job,
+    /// Rows are added at its end.
+    pub output: PathBuf,
+    /// Whether what is there is replaced.
+    pub force: bool,
+    pub workers: WorkerCommand,
+    /// Worker processes.
+    pub jobs: usize,
+    /// A file that has not changed for so long is completely written.
+    pub settle: Duration,
+    /// How often the directories are looked at.
+    pub interval: Duration,
+    /// End when all that is there is done.
+    pub once: bool,
+    /// The row of an input that no worker has answered for.
+    pub error_row: &'a dyn Fn(&Path, &Error) -> Result<Box<RawValue>>,
+}
+
+/// Works on files as they are added, until `stop`. A file that changes later is worked on again, and has another row.
+///
+/// # Errors
+/// [`ErrorKind::Config`] where the output is of another job; those of the disk, of the directories and of workers that
+/// cannot begin. What is done by then is not done again.
+pub fn watch(plan: &WatchPlan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> Result<Summary> {
+    let mut watch = begin(plan)?;
+    let watched = watch.work(plan, stop, on_event);
+    // What is known is kept, whatever has happened.
+    let written = watch.log.write_unreadable(on_event).and_then(|()| watch.log.sync());
+    watched.and(written)?;
+    Ok(watch.log.summary)
+}
+
+struct Watch<'a> {
+    log: Log<'a>,
+    /// By half the SHA-256 of its path, what each file was known by when it was worked on.
+    known: HashMap<u128, Identity>,
+    /// Files that may still be written, what they are known by, and since when.
+    settling: HashMap<PathBuf, (Identity, Instant)>,
+    /// Files that wait for a worker, and their bytes.
+    waiting: VecDeque<(Item, u64)>,
+    /// Those and the ones that a worker has.
+    begun: HashSet<u128>,
+    /// The number of the next one.
+    next: usize,
+}
+
+fn begin<'a>(plan: &WatchPlan<'a>) -> Result<Watch<'a>> {
+    let output = &plan.output;
+    let journal_path = beside(output, ".journal");
+    let length = std::fs::metadata(output).map_or(0, |metadata| metadata.len());
+    if length > 0 && !journal_path.exists() && !plan.force {
+        let message =
+            "exists and was not written by `percept watch`; --force replaces it, or name another (-o)";
+        return Err(Error::new(ErrorKind::Config, message).with_path(output));
+    }
+    let (mut journal, state) = Journal::open(&journal_path)?;
+    let mut good = state.done.iter().map(|done| done.start + done.length).max().unwrap_or(0).min(length);
+    let mut next = state.inputs;
+    if state.stage == Stage::Empty || plan.force {
+        journal.begin(&plan.job)?;
+        journal.listed()?;
+        (good, next) = (0, 0);
+    } else if let Some(was) = &state.job {
+        plan.job.check(was).map_err(|error| error.with_path(output))?;
+    }
+    let known = journal.known()?.into_iter().map(|(path, identity)| (key(path.as_ref()), identity)).collect();
+    let options = LogOptions { verify: false, fail_fast: false, error_row: plan.error_row };
+    let log = Log::open(journal, output.clone(), good, Summary::default(), options)?;
+    Ok(Watch { log, known, settling: HashMap::new(), waiting: VecDeque::new(), begun: HashSet::new(), next })
+}
+
+fn key(path: &Path) -> u128 {
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    digest.first_chunk().map_or(0, |head| u128::from_le_bytes(*head))
+}
+
+impl Watch<'_> {
+    fn work(&mut self, plan: &WatchPlan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> Result<()> {
+        let mut pool = Pool::new(plan.workers.clone(), plan.jobs)?;
+        let mut next_look = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            if Instant::now() >= next_look {
+                let began = Instant::now();
+                self.look(plan)?;
+                next_look = Instant::now() + plan.interval.max(began.elapsed() * LOOKING);
+            }
+            while !self.waiting.is_empty() && pool.has_room() {
+                let group = self.group();
+                pool.give(group);
+            }
+            let is_idle = pool.in_flight() == 0 && self.waiting.is_empty();
+            if plan.once && is_idle && self.settling.is_empty() {
+                break;
+            }
+            for outcome in pool.next(TICK)? {
+                self.take(outcome, on_event)?;
+            }
+            // One at a time may be long in coming: who reads the rows waits for it.
+            if pool.in_flight() == 0 {
+                self.log.sync()?;
+            }
+            self.log.sync_now_and_then()?;
+            on_event(Event::Progress(&self.log.summary));
+        }
+        Ok(())
+    }
+
+    /// Finds files that are new or have changed, and are completely written.
+    fn look(&mut self, plan: &WatchPlan) -> Result<()> {
+        let mut settling = std::mem::take(&mut self.settling);
+        list(&plan.job.sources, &plan.job.list, &mut |Input { path, root }| {
+            let key = key(&path);
+            // What is gone again, or is no text, has no row.
+            let (Ok(metadata), Some(name)) = (std::fs::metadata(&path), path.to_str()) else { return Ok(()) };
+            let identity = Identity::of_metadata(&metadata);
+            if self.begun.contains(&key) || self.known.get(&key) == Some(&identity) {
+                return Ok(());
+            }
+            let now = Instant::now();
+            let since = match settling.remove(&path) {
+                Some((was, since)) if was == identity => since,
+                _ if is_older(&metadata, plan.settle) => now.checked_sub(plan.settle).unwrap_or(now),
+                _ => now,
+            };
+            if now.duration_since(since) < plan.settle {
+                self.settling.insert(path, (identity, since));
+                return Ok(());
+            }
+            self.begun.insert(key);
+            let waiting = looked_up(self.next, name.to_string(), &mut self.log.disks, GROUP_BYTES);
+            self.waiting.push_back(waiting);
+            self.next += 1;
+            self.log.summary.inputs += 1;
+            self.log.journal.input(&Input { path, root })
+        })?;
+        Ok(())
+    }
+
+    fn group(&mut self) -> Vec<Item> {
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        while let Some((_, size)) = self.waiting.front()
+            && group.len() < GROUP
+            && (group.is_empty() || bytes + size <= GROUP_BYTES)
+            && let Some((item, size)) = self.waiting.pop_front()
+        {
+            bytes += size;
+            group.push(item);
+        }
+        group
+    }
+
+    fn take(&mut self, outcome: Outcome, on_event: &mut dyn FnMut(Event)) -> Result<()> {
+        let item = match &outcome {
+            Outcome::Answered(item, _) | Outcome::Lost(item, _) => item,
+        };
+        let key = key(item.path.as_ref());
+        self.begun.remove(&key);
+        // Moved on by somebody before it was read.
+        if !Path::new(&item.path).exists() && self.log.disks.lost().is_none() {
+            return Ok(());
+        }
+        self.known.insert(key, item.identity);
+        self.log.take(outcome, on_event)
+    }
+}
+
+/// Whether a file was last changed longer ago.
+fn is_older(metadata: &std::fs::Metadata, age: Duration) -> bool {
+    let changed = metadata.modified().ok();
+    changed
+        .and_then(|changed| SystemTime::now().duration_since(changed).ok())
+        .is_some_and(|passed| passed > age)
+}
