@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
-use super::journal::Journal;
+use super::journal::{Done, Journal};
 use super::list::Source;
 use crate::files::AtomicFile;
 use crate::output::rows::{RowFormat, RowWriter, Tree};
@@ -23,17 +23,17 @@ pub struct Target {
 /// [`ErrorKind::Damaged`] where a row is missing; those of the disk.
 pub fn finish(journal: &mut Journal, target: &Target, rows: &Path, sources: &[Source]) -> Result<()> {
     let state = journal.state()?;
-    let mut places = vec![(0, 0); state.inputs];
+    let mut places = vec![Place::default(); state.inputs];
     for done in &state.done {
-        places[done.index] = (done.start, done.length);
+        places[done.index] = Place::of(done);
     }
     drop(state);
     let mut rows = Rows::open(rows)?;
     let mut inputs = journal.inputs()?;
     let failed = |error: Error| error.with_path(&target.file);
     let mut writer = RowWriter::new(target.format, AtomicFile::create(&target.file)?).map_err(failed)?;
-    for (start, length) in places {
-        let row = rows.read(start, length)?;
+    for place_of_row in places {
+        let row = rows.read(&place_of_row)?;
         let input =
             inputs.next_input()?.ok_or_else(|| Error::new(ErrorKind::Damaged, "the list is cut off"))?;
         if let Some(tree) = &target.tree {
@@ -62,30 +62,54 @@ fn place(path: &str, root: usize, sources: &[Source]) -> PathBuf {
 }
 
 /// The file of rows.
-struct Rows<'a> {
+pub(super) struct Rows<'a> {
     path: &'a Path,
     file: BufReader<File>,
+    length: u64,
     position: u64,
     row: Vec<u8>,
 }
 
+/// Where a row is, and its CRC-32.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    start: u64,
+    length: u64,
+    sum: u32,
+}
+
+impl Place {
+    pub fn of(done: &Done) -> Self {
+        Self { start: done.start, length: done.length, sum: done.sum }
+    }
+}
+
 impl<'a> Rows<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| Error::io(&error, path))?;
-        Ok(Self { path, file: BufReader::with_capacity(1 << 16, file), position: 0, row: Vec::new() })
+    pub fn open(path: &'a Path) -> Result<Self> {
+        let failed = |error: std::io::Error| Error::io(&error, path);
+        let file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        Ok(Self { path, file: BufReader::with_capacity(1 << 16, file), length, position: 0, row: Vec::new() })
     }
 
     /// One without its line end.
-    fn read(&mut self, start: u64, length: u64) -> Result<&[u8]> {
-        let damaged =
-            || Error::new(ErrorKind::Damaged, "a row is missing: begin anew (--force)").with_path(self.path);
-        let size =
-            usize::try_from(length).ok().and_then(|length| length.checked_sub(1)).ok_or_else(damaged)?;
-        let distance = start.wrapping_sub(self.position).cast_signed();
-        self.row.resize(size, 0);
-        let read = self.file.seek_relative(distance).and_then(|()| self.file.read_exact(&mut self.row));
-        read.map_err(|error| Error::io(&error, self.path))?;
-        self.position = start + length - 1;
-        Ok(&self.row)
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] where it is not there as it was written.
+    pub fn read(&mut self, row: &Place) -> Result<&[u8]> {
+        let size = usize::try_from(row.length).ok().and_then(|length| length.checked_sub(1));
+        let is_there =
+            size.filter(|_| row.start.checked_add(row.length).is_some_and(|end| end <= self.length));
+        if let Some(size) = is_there {
+            let distance = row.start.wrapping_sub(self.position).cast_signed();
+            self.row.resize(size, 0);
+            let read = self.file.seek_relative(distance).and_then(|()| self.file.read_exact(&mut self.row));
+            read.map_err(|error| Error::io(&error, self.path))?;
+            self.position = row.start + size as u64;
+            if crc32fast::hash(&self.row) == row.sum {
+                return Ok(&self.row);
+            }
+        }
+        Err(Error::new(ErrorKind::Damaged, "a row is damaged; --resume makes it anew").with_path(self.path))
     }
 }

@@ -61,6 +61,8 @@ pub struct Done {
     /// Where its row is among the rows, in bytes, with its line end.
     pub start: u64,
     pub length: u64,
+    /// CRC-32 of the row.
+    pub sum: u32,
     /// Why it failed, if it did.
     pub error: Option<ErrorKind>,
     pub identity: Identity,
@@ -223,8 +225,8 @@ impl Journal {
             None => "ok".to_string(),
             Some(kind) => kind.name(),
         };
-        let Done { index, start, length, identity, .. } = done;
-        self.record('D', &format!("{index} {start} {length} {error} {}", identity.write()))
+        let Done { index, start, length, sum, identity, .. } = done;
+        self.record('D', &format!("{index} {start} {length} {sum:08x} {error} {}", identity.write()))
     }
 
     /// Failed inputs are to be done again.
@@ -347,11 +349,12 @@ fn parse_done(body: &str) -> Option<Done> {
     let mut fields = body.split(' ');
     let mut next = || fields.next();
     let (index, start, length) = (next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?);
+    let sum = u32::from_str_radix(next()?, 16).ok()?;
     let error = match next()? {
         "ok" => None,
         name => Some(ErrorKind::from_name(name)?),
     };
-    Some(Done { index, start, length, error, identity: Identity::parse(next()?)? })
+    Some(Done { index, start, length, sum, error, identity: Identity::parse(next()?)? })
 }
 
 /// What the records say, and where the last good one ends.

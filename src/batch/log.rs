@@ -14,7 +14,7 @@ use super::run::{Event, Summary};
 use crate::{Error, ErrorKind, Result};
 
 /// How often what is done is brought safely to disk.
-const SYNC_INTERVAL: Duration = Duration::from_secs(2);
+pub const SYNC_INTERVAL: Duration = Duration::from_secs(2);
 /// Files in a row that the system cannot read, after which the run stops: it is not the files.
 const MAX_UNREADABLE: usize = 10;
 
@@ -30,9 +30,16 @@ pub(super) struct Log<'a> {
     last_sync: Instant,
     pub disks: Disks,
     /// Files in a row that the system could not read: not written down until another one could be read.
-    unreadable: Vec<(Done, Box<RawValue>, Error)>,
+    unreadable: Vec<(Written, Box<RawValue>, Error)>,
     pub summary: Summary,
     pub options: LogOptions<'a>,
+}
+
+/// An input whose row is to be written.
+struct Written {
+    index: usize,
+    error: Option<ErrorKind>,
+    identity: Identity,
 }
 
 pub(super) struct LogOptions<'a> {
@@ -40,6 +47,8 @@ pub(super) struct LogOptions<'a> {
     pub verify: bool,
     /// The first input that fails is the last.
     pub fail_fast: bool,
+    /// How often what is done is brought safely to disk.
+    pub sync_interval: Duration,
     /// The row of an input that no worker has answered for.
     pub error_row: &'a dyn Fn(&Path, &Error) -> Result<Box<RawValue>>,
 }
@@ -106,7 +115,7 @@ impl<'a> Log<'a> {
             let message = "is no longer there: is its disk unplugged? The run stops here; --resume goes on";
             return Err(Error::new(ErrorKind::Io, message).with_path(lost));
         }
-        let done = Done { index: item.index, start: 0, length: 0, error: kind, identity };
+        let done = Written { index: item.index, error: kind, identity };
         match error {
             Some(error) if error.kind == ErrorKind::Io => {
                 self.unreadable.push((done, row, error));
@@ -143,13 +152,13 @@ impl<'a> Log<'a> {
     /// An input that no worker can be asked about.
     pub fn refuse(&mut self, index: usize, error: &Error, on_event: &mut dyn FnMut(Event)) -> Result<()> {
         let row = (self.options.error_row)(error.path.as_deref().unwrap_or(Path::new("")), error)?;
-        let done = Done { index, start: 0, length: 0, error: Some(error.kind), identity: Identity::None };
+        let done = Written { index, error: Some(error.kind), identity: Identity::None };
         self.write(done, &row, Some(error), None, on_event)
     }
 
     fn write(
         &mut self,
-        done: Done,
+        done: Written,
         row: &RawValue,
         error: Option<&Error>,
         seconds: Option<f64>,
@@ -158,8 +167,9 @@ impl<'a> Log<'a> {
         let text = row.get().as_bytes();
         let written = self.rows.write_all(text).and_then(|()| self.rows.write_all(b"\n"));
         written.map_err(|error| Error::io(&error, &self.rows_path))?;
-        let length = text.len() as u64 + 1;
-        self.unsynced.push(Done { start: self.written, length, ..done });
+        let (length, sum) = (text.len() as u64 + 1, crc32fast::hash(text));
+        let Written { index, error: kind, identity } = done;
+        self.unsynced.push(Done { index, start: self.written, length, sum, error: kind, identity });
         self.written += length;
         self.summary.done += 1;
         self.summary.seconds += seconds.unwrap_or(0.0);
@@ -174,7 +184,7 @@ impl<'a> Log<'a> {
     }
 
     pub fn sync_now_and_then(&mut self) -> Result<()> {
-        if self.last_sync.elapsed() > SYNC_INTERVAL { self.sync() } else { Ok(()) }
+        if self.last_sync.elapsed() > self.options.sync_interval { self.sync() } else { Ok(()) }
     }
 
     /// Rows first, then the journal, which names none that is not safely on disk.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use serde_json::value::RawValue;
 
-use super::finish::{Target, finish};
+use super::finish::{Place, Rows, Target, finish};
 use super::journal::{Identity, Inputs, Job, Journal, ListedInput, Stage, State};
 use super::list::{Listed, Source, list};
 use super::log::{Log, LogOptions, looked_up};
@@ -49,6 +49,8 @@ pub struct Plan<'a> {
     pub jobs: usize,
     /// Stop at the first input that fails.
     pub fail_fast: bool,
+    /// How often what is done is brought safely to disk: what is lost at most.
+    pub sync_interval: Duration,
     /// The row of an input that no worker has answered for.
     pub error_row: &'a dyn Fn(&Path, &Error) -> Result<Box<RawValue>>,
 }
@@ -246,9 +248,14 @@ fn go_on<'a>(
     if !rows_path.exists() && kept_rows.exists() {
         std::fs::rename(&kept_rows, &rows_path).map_err(|error| Error::io(&error, &rows_path))?;
     }
-    let written = std::fs::metadata(&rows_path).map_or(0, |metadata| metadata.len());
-    // A row that is not there is made again.
-    state.done.retain(|done| done.start + done.length <= written);
+    // A row that is not there as it was written is made again.
+    match rows_path.exists() {
+        true => {
+            let mut rows = Rows::open(&rows_path)?;
+            state.done.retain(|done| rows.read(&Place::of(done)).is_ok());
+        }
+        false => state.done.clear(),
+    }
     let is_done = unchanged(&mut journal, &state, plan.job.verify, on_event)?;
     if retries {
         journal.retry()?;
@@ -344,8 +351,12 @@ impl<'a> Run<'a> {
         summary: Summary,
     ) -> Result<Box<Self>> {
         let (rows_path, kept_rows) = rows_paths(&plan.target.file);
-        let options =
-            LogOptions { verify: plan.job.verify, fail_fast: plan.fail_fast, error_row: plan.error_row };
+        let options = LogOptions {
+            verify: plan.job.verify,
+            fail_fast: plan.fail_fast,
+            sync_interval: plan.sync_interval,
+            error_row: plan.error_row,
+        };
         let inputs = journal.inputs()?;
         let log = Log::open(journal, rows_path, good, summary, options)?;
         Ok(Box::new(Self { log, inputs, next: 0, is_done, kept_rows }))

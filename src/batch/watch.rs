@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::journal::{Identity, Job, Journal, Stage};
 use super::list::{Input, list};
-use super::log::{Log, LogOptions, looked_up};
+use super::log::{Log, LogOptions, SYNC_INTERVAL, looked_up};
 use super::pool::{Item, Outcome, Pool, WorkerCommand};
 use super::run::{Event, Summary, beside};
 use crate::{Error, ErrorKind, Result};
@@ -92,7 +92,12 @@ fn begin<'a>(plan: &WatchPlan<'a>) -> Result<Watch<'a>> {
         plan.job.check(was).map_err(|error| error.with_path(output))?;
     }
     let known = journal.known()?.into_iter().map(|(path, identity)| (key(path.as_ref()), identity)).collect();
-    let options = LogOptions { verify: false, fail_fast: false, error_row: plan.error_row };
+    let options = LogOptions {
+        verify: false,
+        fail_fast: false,
+        sync_interval: SYNC_INTERVAL,
+        error_row: plan.error_row,
+    };
     let log = Log::open(journal, output.clone(), good, Summary::default(), options)?;
     Ok(Watch { log, known, settling: HashMap::new(), waiting: VecDeque::new(), begun: HashSet::new(), next })
 }

@@ -99,6 +99,10 @@ pub struct Args {
     #[arg(long)]
     fail_fast: bool,
 
+    /// How often what is done is brought safely to disk
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "2s", hide = true)]
+    sync_interval: f64,
+
     /// How far it is, on stderr
     #[arg(long, value_name = "HOW", value_enum, default_value = "auto")]
     progress: ProgressKind,
@@ -152,6 +156,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         workers: args.workers.command(&args.work, named.as_ref(), task, args.verify)?,
         jobs,
         fail_fast: args.fail_fast,
+        sync_interval: Duration::from_secs_f64(args.sync_interval),
         error_row: &error_row,
     };
     if named.is_none() {

@@ -6,6 +6,7 @@ use schemars::{Schema, schema_for};
 
 use crate::Result;
 use crate::output::record::{ClassifyRecord, Document, ProbeRecord, TagRecord};
+use crate::output::rows::BatchRecord;
 use crate::{evaluate, train};
 
 /// Print the JSON Schema of a command's output
@@ -22,6 +23,8 @@ enum Described {
     Classify,
     /// What `percept tag` prints as json, or on each line as jsonl
     Tag,
+    /// What `percept batch` and `percept watch` write on each line as jsonl, and the `row` of `percept worker`
+    Batch,
     /// What `percept probe` prints
     Probe,
     /// What `percept train` prints
@@ -41,6 +44,7 @@ impl Described {
         let (title, mut schema) = match self {
             Self::Classify => ("percept classify", schema_for!(Document<ClassifyRecord>)),
             Self::Tag => ("percept tag", schema_for!(Document<TagRecord>)),
+            Self::Batch => ("percept batch", schema_for!(BatchRecord)),
             Self::Probe => ("percept probe", schema_for!(Document<ProbeRecord>)),
             Self::Train => ("percept train", schema_for!(train::Report)),
             Self::TrainRuns => ("percept train --folds, --seeds", schema_for!(train::RunsReport)),

@@ -1,6 +1,8 @@
 //! The command line as a user runs it.
 
 mod bad_input;
+mod batch;
+mod batch_stopped;
 mod classify;
 mod events;
 mod feeding;
@@ -14,6 +16,8 @@ mod tag_training;
 mod train;
 mod vectors;
 mod video;
+mod watch;
+mod worker;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
