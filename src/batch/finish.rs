@@ -1,5 +1,6 @@
 //! The output: all rows, in the order of the list.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Component, Path, PathBuf};
@@ -29,6 +30,7 @@ pub fn finish(journal: &mut Journal, target: &Target, rows: &Path, sources: &[So
     }
     drop(state);
     let mut rows = Rows::open(rows)?;
+    let mut taken = Places::default();
     let mut inputs = journal.inputs()?;
     let failed = |error: Error| error.with_path(&target.file);
     let mut writer = RowWriter::new(target.format, AtomicFile::create(&target.file)?).map_err(failed)?;
@@ -37,7 +39,7 @@ pub fn finish(journal: &mut Journal, target: &Target, rows: &Path, sources: &[So
         let input =
             inputs.next_input()?.ok_or_else(|| Error::new(ErrorKind::Damaged, "the list is cut off"))?;
         if let Some(tree) = &target.tree {
-            tree.write(row, &place(&input.path, input.root, sources))?;
+            tree.write(row, &taken.free(place(&input.path, input.root, sources)))?;
         }
         writer.write(row).map_err(failed)?;
     }
@@ -45,20 +47,38 @@ pub fn finish(journal: &mut Journal, target: &Target, rows: &Path, sources: &[So
 }
 
 /// Where in a tree an input has its place: as it lies in the directory in which it was found; below that one's name where
-/// there are several sources.
+/// there are several sources; with all its folders where it was named itself.
 fn place(path: &str, root: usize, sources: &[Source]) -> PathBuf {
     let (root, below) = path.split_at_checked(root).unwrap_or(("", path));
     let name = if sources.len() > 1 { Path::new(root).file_name() } else { None };
-    let below = if name.is_none() && root.is_empty() && Path::new(path).is_absolute() {
-        Path::new(path).file_name().map_or(Path::new(path), Path::new)
-    } else {
-        Path::new(below)
-    };
-    let parts = below.components().filter_map(|part| match part {
+    let parts = Path::new(below).components().filter_map(|part| match part {
         Component::Normal(part) => Some(part),
         _ => None,
     });
     name.into_iter().chain(parts).collect()
+}
+
+/// Places that are taken: inputs from several sources may have the same.
+#[derive(Default)]
+struct Places(HashSet<PathBuf>);
+
+impl Places {
+    /// The same place, or one beside it: `a.wav~2`.
+    fn free(&mut self, place: PathBuf) -> PathBuf {
+        let beside = |n: usize| {
+            let mut name = place.as_os_str().to_os_string();
+            name.push(format!("~{n}"));
+            PathBuf::from(name)
+        };
+        let mut free = place.clone();
+        for n in 2.. {
+            if self.0.insert(free.clone()) {
+                break;
+            }
+            free = beside(n);
+        }
+        free
+    }
 }
 
 /// The file of rows.
@@ -111,5 +131,28 @@ impl<'a> Rows<'a> {
             }
         }
         Err(Error::new(ErrorKind::Damaged, "a row is damaged; --resume makes it anew").with_path(self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_have_places_of_their_own_in_a_tree() {
+        let one = [Source::Path("night".into())];
+        let two = [Source::Path("/data/night".into()), Source::Path("day".into())];
+        for (path, root, sources, expected) in [
+            ("night/b/a.wav", 5, &one[..], "b/a.wav"),
+            ("/data/night/a.wav", 11, &two[..], "night/a.wav"),
+            ("day/a.wav", 3, &two[..], "day/a.wav"),
+            ("/data/x/a.wav", 0, &one[..], "data/x/a.wav"),
+            ("../x/a.wav", 0, &one[..], "x/a.wav"),
+        ] {
+            assert_eq!(place(path, root, sources), Path::new(expected));
+        }
+        let mut places = Places::default();
+        let free: Vec<_> = ["a/x", "a/x", "b", "a/x"].map(|place| places.free(place.into())).to_vec();
+        assert_eq!(free, ["a/x", "a/x~2", "b", "a/x~3"].map(PathBuf::from));
     }
 }

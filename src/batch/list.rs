@@ -225,8 +225,15 @@ fn of_csv(file: impl Read, delimiter: u8, column: usize, folder: &Path, take: &m
         if field.len() > MAX_LINE_BYTES {
             return Err(too_long(line));
         }
-        take(Input { path: folder.join(as_path(field)), root: folder.as_os_str().len() })?;
+        take(listed(folder, field))?;
     }
+}
+
+/// An input of a list in `folder`.
+fn listed(folder: &Path, name: &[u8]) -> Input {
+    let path = folder.join(as_path(name));
+    let root = if path.starts_with(folder) { folder.as_os_str().len() } else { 0 };
+    Input { path, root }
 }
 
 /// Empty lines are passed over.
@@ -245,7 +252,7 @@ fn of_lines(reader: &mut dyn BufRead, end: u8, folder: &Path, take: &mut Take) -
             text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         }
         if !text.is_empty() {
-            take(Input { path: folder.join(as_path(text)), root: folder.as_os_str().len() })?;
+            take(listed(folder, text))?;
         }
     }
     Ok(())

@@ -81,6 +81,7 @@ struct Worker {
     /// When it began with the first group.
     since: Instant,
     has_begun: bool,
+    has_ended: bool,
     messages: Arc<Mutex<Vec<u8>>>,
     /// Reads them.
     listener: Option<JoinHandle<()>>,
@@ -153,6 +154,13 @@ impl Pool {
                 }
             }
             event = self.events.try_recv().ok();
+        }
+        for worker in &mut self.workers {
+            // What it has started may hold its output open: then nobody would say that it has ended.
+            if !worker.has_ended && matches!(worker.child.try_wait(), Ok(Some(_))) {
+                worker.has_ended = true;
+                worker.kill();
+            }
         }
         if let Some(limit) = self.command.time_limit {
             for place in 0..self.workers.len() {
