@@ -10,6 +10,7 @@ the same command again does the parts that are missing. README.md says the rest.
 """
 
 import argparse
+import array
 import contextlib
 import csv
 import ctypes
@@ -32,6 +33,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
@@ -78,14 +80,9 @@ class JobError(Exception):
 
 
 def listed_files(manifests: list[str], directories: list[str], include: list[str]) -> Iterator[str]:
-    """Absolute paths, in the order of the manifests, then of the directories; each once."""
-    # 16 bytes a path, so that a list of millions fits.
-    seen: set[bytes] = set()
-    for path in (*manifest_files(manifests), *directory_files(directories, include)):
-        digest = hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
-        if digest not in seen:
-            seen.add(digest)
-            yield path
+    """Absolute paths, in the order of the manifests, then of the directories."""
+    yield from manifest_files(manifests)
+    yield from directory_files(directories, include)
 
 
 def manifest_files(manifests: list[str]) -> Iterator[str]:
@@ -180,16 +177,30 @@ class Output:
         return self.temporary / uuid.uuid4().hex
 
     def keep_inputs(self, paths: Iterator[str]) -> tuple[str, int]:
-        """Writes the list, a JSON string a line; returns its hash and length."""
-        sha256, count, file = hashlib.sha256(), 0, self.new_name()
-        with open(file, "wb") as lines:
+        """Writes the list, a JSON string a line, each path once; returns its hash and length."""
+        named, unique = self.new_name(), self.new_name()
+        # 8 bytes a path, so that a list of millions fits: only paths that share a hash are looked at again.
+        hashes = array.array("Q")
+        with open(named, "wb") as lines:
             for path in paths:
                 line = json.dumps(path).encode() + b"\n"
-                sha256.update(line)
+                hashes.append(hash_of(line))
                 lines.write(line)
+        ordered = numpy.sort(numpy.frombuffer(hashes, dtype=numpy.uint64))
+        shared = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+        sha256, count, seen = hashlib.sha256(), 0, set()
+        with open(named, "rb") as lines, open(unique, "wb") as kept:
+            for line, line_hash in zip(lines, hashes, strict=True):
+                if line_hash in shared:
+                    if line in seen:
+                        continue
+                    seen.add(line)
+                sha256.update(line)
+                kept.write(line)
                 count += 1
-            sync(lines)
-        os.replace(file, self.inputs(sha256.hexdigest()))
+            sync(kept)
+        named.unlink()
+        os.replace(unique, self.inputs(sha256.hexdigest()))
         return sha256.hexdigest(), count
 
     def begin(self, job: Job):
@@ -258,6 +269,10 @@ class Output:
         """Marks the job as complete, by the name that Spark and Hadoop use."""
         self.success.write_text(json.dumps(asdict(total)) + "\n")
         shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def hash_of(line: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(line, digest_size=8).digest(), "big")
 
 
 def sync(file):

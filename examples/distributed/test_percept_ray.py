@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # The cluster is this test's own: whoever else is on the machine cannot use it.
-os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
 os.environ.pop("RAY_ADDRESS", None)
 
 import psutil
@@ -125,8 +125,7 @@ def new_cluster() -> Iterator[Cluster]:
     small = {"num_cpus": 1, "object_store_memory": 80 << 20}
     cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
     try:
-        # An address of its own, so that a driver does not take this node for its own.
-        cluster.add_node(**small, node_ip_address="127.0.0.2")
+        cluster.add_node(**small)
         yield cluster
     finally:
         cluster.shutdown()
@@ -250,7 +249,7 @@ def test_times_are_written_as_percept_writes_them():
     assert later("yesterday", 1.0) is None
 
 
-def test_lists_of_files_are_read_in_order_and_each_file_is_taken_once():
+def test_lists_of_files_are_read_in_order():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "sub").mkdir()
@@ -260,8 +259,26 @@ def test_lists_of_files_are_read_in_order_and_each_file_is_taken_once():
         (folder / "list.csv").write_text('site;"path"\nx;"a, b.wav"\ny;c.wav\n')
         lists = [str(folder / "list.txt"), str(folder / "list.csv")]
         found = list(percept_ray.listed_files(lists, [name], ["*.wav", "*.flac"]))
-        expected = ["z.wav", "sub/b.WAV", "/far/\udcff.wav", "a, b.wav", "c.wav", "sub/a.flac"]
+        expected = [
+            "z.wav",
+            "sub/b.WAV",
+            "/far/\udcff.wav",
+            "z.wav",
+            "a, b.wav",
+            "c.wav",
+            "c.wav",
+            "sub/a.flac",
+            "sub/b.WAV",
+        ]
         assert found == [os.path.join(folder, file) for file in expected]
+
+
+def test_a_file_that_is_named_twice_is_worked_on_once():
+    with tempfile.TemporaryDirectory() as name:
+        output = percept_ray.Output(name)
+        sha256, count = output.keep_inputs(iter(["/b", "/a", "/b", "/\udcff", "/c", "/a", "/b"]))
+        assert [json.loads(line) for line in open(output.inputs(sha256))] == ["/b", "/a", "/\udcff", "/c"]
+        assert (sha256, count) == output.keep_inputs(iter(["/b", "/a", "/\udcff", "/c"]))
 
 
 def test_a_file_that_kills_the_worker_or_hangs_costs_one_row():
