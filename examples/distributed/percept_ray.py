@@ -3,10 +3,10 @@
 
     python percept_ray.py --manifest files.csv -m birds.safetensors -o results/
 
-The list of files is cut into parts of fixed size. A Ray Data actor owns one `percept worker` process; it takes a part, asks
-the process for its rows, and writes them to `part-000123.parquet` by writing another file and renaming it. So a part is
-there whole or not at all, and doing one twice changes nothing: whatever dies, Ray gives its parts to another actor, and
-the same command again does the parts that are missing. README.md says the rest.
+The list of files is cut into parts of fixed size. A Ray Data actor owns one `percept worker` process; it takes a
+part, asks the process for its rows, and writes them to `part-000123.parquet` by writing another file and renaming it.
+So a part is there whole or not at all, and doing one twice changes nothing: whatever dies, Ray has another actor do
+its parts, and the same command again does the parts that are missing. README.md says the rest.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def listed_files(manifests: list[str], directories: list[str], include: list[str
 
 
 def manifest_files(manifests: list[str]) -> Iterator[str]:
-    """CSV where the first line has a column `path`, otherwise a path a line. Relative paths start at the manifest's folder."""
+    """CSV where the first line has a column `path`, otherwise a path a line; relative ones start at its folder."""
     for manifest in manifests:
         folder = os.path.dirname(os.path.abspath(manifest))
         with open(manifest, encoding="utf-8-sig", errors="surrogateescape") as lines:
@@ -340,7 +340,7 @@ class Worker:
         command: list[str],
         threads: int = 1,
         max_group_size: int = 32,
-        time_limit: float = 600.0,
+        time_limit: float = 3600.0,
         identity: Identity | None = None,
     ):
         """`time_limit` in seconds: for a file, and for a group of files before they are tried one by one. Without an
@@ -359,7 +359,7 @@ class Worker:
     def rows(self, paths: list[str]) -> Iterator[dict]:
         """A row for each path, in their order, whatever becomes of the process.
 
-        Raises JobError where no file is to blame: there is no such model, or another percept than the job began with."""
+        Raises JobError where no file is to blame: no such model, or another percept than the job began with."""
         start = 0
         while start < len(paths):
             group = paths[start : start + self.group_size]
@@ -389,7 +389,7 @@ class Worker:
         return row | {"error": {"kind": kind, "message": message}}
 
     def ask(self, paths: list[str]) -> tuple[dict[int, dict], "Death | None"]:
-        """Rows by their index in `paths`. Where the process died some are missing, and the second value says of what."""
+        """Rows by their index in `paths`. Where the process died some are missing; the second value says of what."""
         self.start()
         answers = {i: self.bad_name(path) for i, path in enumerate(paths) if not is_unicode(path)}
         requests = [{"id": i, "path": path} for i, path in enumerate(paths) if i not in answers]
@@ -558,8 +558,8 @@ class PartWriter:
         self.worker = Worker(**worker)
 
     def __call__(self, batch: dict) -> dict:
-        """Does one part; says how many inputs it has, or what the job must stop for. (An exception would say it too, below
-        a page of Ray's own stack.)"""
+        """Does one part; says how many inputs it has, or what the job must stop for. (An exception would say it too,
+        below a page of Ray's own stack.)"""
         try:
             counts, error = self.do(int(batch["part"][0]), int(batch["offset"][0])), ""
         except (JobError, OSError) as reason:
@@ -597,7 +597,7 @@ class PartWriter:
 
 
 def run_round(output: Output, job: Job, parts: list[int], args: argparse.Namespace, worker: dict, progress: "Progress"):
-    """One Ray Data run over the parts that are missing. Only numbers travel: the parts themselves go to the directory."""
+    """One Ray Data run over the parts that are missing. Only numbers travel: rows go straight to the directory."""
     offsets = output.part_offsets(job)
     items = [{"part": number, "offset": offsets[number]} for number in parts]
     context = ray.data.DataContext.get_current()
@@ -662,10 +662,8 @@ class Progress:
         self.said = now
         rate = self.done.inputs / (now - self.start)
         left = max(0.0, self.due - self.done.inputs) / rate
-        say(
-            f"{self.done.inputs} of {self.due} files, {self.done.failed} failed, {self.done.seconds / 3600:.1f} h of sound, "
-            f"{rate:.0f} files/s, {left:.0f} s left"
-        )
+        done = f"{self.done.inputs} of {self.due} files, {self.done.failed} failed"
+        say(f"{done}, {self.done.seconds / 3600:.1f} h of sound, {rate:.0f} files/s, {left:.0f} s left")
 
 
 def say(message: str):
@@ -675,8 +673,8 @@ def say(message: str):
 def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
-        epilog="What stands after `--` is given to `percept worker`: -- --top-k 3 --channel 2. The same command again goes "
-        "on where it was. Exit code: 0, 1 if inputs failed, 2 if the job did.",
+        epilog="What stands after `--` is given to `percept worker`: -- --top-k 3 --channel 2. The same command again "
+        "goes on where it was. Exit code: 0, 1 if inputs failed, 2 if the job did.",
     )
     add = parser.add_argument
     add("directories", nargs="*", metavar="DIR", help="take the media files in it and in folders within it")
@@ -688,7 +686,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     add("--raw", action="store_true", help="keep each input's whole JSON record too, in the column `record`")
     add("--part-size", type=positive(int), default=500, help="inputs a Parquet file (default: 500)")
     add("--group-size", type=positive(int), default=32, help="files given to a worker at once, at most (default: 32)")
-    add("--time-limit", type=positive(float), default=600.0, help="seconds for a file (default: 600)")
+    add("--time-limit", type=positive(float), default=3600.0, help="seconds for a file (default: 3600)")
+    add("--memory-limit", default="4GiB", help="for a file, on Linux (default: 4GiB)")
     add("--retry-failed", action="store_true", help="do those parts again in which inputs failed")
     add("--allow-missing", action="store_true", help="go on where whole folders of the list are missing")
     add("--address", default=os.environ.get("RAY_ADDRESS"), help="of a Ray cluster, or `auto` (default: this machine)")
@@ -719,7 +718,9 @@ def worker_settings(args: argparse.Namespace) -> dict:
     percept, model = (os.path.abspath(x) if os.sep in x else x for x in (args.percept, args.model))
     if os.sep not in model and os.path.exists(model) and "." in model:
         model = os.path.abspath(model)
-    command = [percept, "worker", "-m", model, *(["--task", args.task] if args.task else []), *args.for_worker]
+    command = [percept, "worker", "-m", model, "--memory-limit", args.memory_limit]
+    command += ["--task", args.task] if args.task else []
+    command += args.for_worker
     return {
         "command": command,
         "threads": args.cpus_per_worker,

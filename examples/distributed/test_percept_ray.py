@@ -1,4 +1,4 @@
-"""A job on a real Ray cluster of two nodes on this machine, from which processes, a node and the driver are taken with kill -9.
+"""A job on a real Ray cluster of two nodes on this machine; processes, a node and the driver are killed with kill -9.
 
     pip install -r requirements.txt pytest psutil
     PERCEPT=../../target/release/percept pytest -v test_percept_ray.py      (or: python test_percept_ray.py)
