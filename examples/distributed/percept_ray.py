@@ -45,8 +45,8 @@ SCHEMA = pa.schema(
         "status": pa.string(),  # ok, error
         "rank": pa.int64(),  # of a recording's labels, from 1; null for an event
         "label": pa.string(),
-        "score": pa.float32(),
-        "peak": pa.float32(),  # of an event
+        "score": pa.float64(),
+        "peak": pa.float64(),  # of an event
         "onset": pa.float64(),  # seconds; a label holds from the start to the end
         "offset": pa.float64(),
         "event_at": pa.string(),  # `recorded_at` and `onset`
@@ -109,7 +109,9 @@ def directory_files(directories: list[str], include: list[str]) -> Iterator[str]
         for folder, folders, names in os.walk(os.path.abspath(directory), onerror=fail):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
-                if not name.startswith(".") and any(fnmatch.fnmatch(name.lower(), glob) for glob in include):
+                if not name.startswith(".") and any(
+                    fnmatch.fnmatchcase(name.lower(), glob.lower()) for glob in include
+                ):
                     yield os.path.join(folder, name)
 
 
@@ -209,22 +211,20 @@ class Output:
         with open(file, "w") as text:
             json.dump(asdict(job), text, indent=2)
             sync(text)
-        try:
-            os.link(file, path)  # Fails where it is there already, unlike a rename.
-        except FileExistsError:
-            begun = json.loads(path.read_text())
-            differs = [
-                f"{field.name}: {begun.get(field.name)} before, {getattr(job, field.name)} now"
-                for field in fields(Job)
-                if begun.get(field.name) != getattr(job, field.name)
-            ]
-            if differs:
-                if begun.get("inputs_sha256") != job.inputs_sha256:
-                    self.inputs(job.inputs_sha256).unlink(missing_ok=True)
-                what = "; ".join(differs)
-                raise JobError(f"{self.directory}: holds another job ({what}); choose another directory (-o)") from None
-        finally:
-            file.unlink()
+        with contextlib.suppress(FileExistsError):
+            os.link(file, path)  # Not where it is there already, unlike a rename.
+        file.unlink()
+        begun = json.loads(path.read_text())
+        differs = [
+            f"{field.name}: {begun.get(field.name)} before, {getattr(job, field.name)} now"
+            for field in fields(Job)
+            if begun.get(field.name) != getattr(job, field.name)
+        ]
+        if begun.get("inputs_sha256") != job.inputs_sha256:
+            self.inputs(job.inputs_sha256).unlink(missing_ok=True)
+        if differs:
+            what = "; ".join(differs)
+            raise JobError(f"{self.directory}: holds another job ({what}); choose another directory (-o)")
 
     def missing_parts(self, job: Job) -> list[int]:
         names = {entry.name for entry in os.scandir(self.directory)}
@@ -267,7 +267,11 @@ class Output:
 
     def finish(self, total: Counts):
         """Marks the job as complete, by the name that Spark and Hadoop use."""
-        self.success.write_text(json.dumps(asdict(total)) + "\n")
+        file = self.new_name()
+        with open(file, "w") as text:
+            text.write(json.dumps(asdict(total)) + "\n")
+            sync(text)
+        os.replace(file, self.success)
         shutil.rmtree(self.temporary, ignore_errors=True)
 
 
@@ -445,12 +449,14 @@ class Worker:
             process.stdin.write(json.dumps(requests).encode() + b"\n")
             process.stdin.flush()
             while len(rows) < len(requests) and (line := process.stdout.readline()).endswith(b"\n"):
-                answer = json.loads(line)
-                if "row" not in answer:
-                    raise JobError(f"percept worker did not understand a request: {answer['error']['message']}")
-                rows[answer["id"]] = answer["row"]
+                number, row = row_of(line)
+                rows[number] = row
         except BrokenPipeError:
             pass  # It died before it had read them.
+        except Exception:
+            # What else it may say would be taken for an answer to the next group.
+            self.close()
+            raise
         finally:
             timer.cancel()
             timer.join()
@@ -462,7 +468,10 @@ class Worker:
         return rows, Death(said, returncode, self.time_limit if hung.is_set() else None)
 
     def close(self) -> int:
+        """Ends the process; returns what it ended with."""
         process, self.process = self.process, None
+        if not process:
+            return 0
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         # What dies by itself has this long to do so, so that its own cause is told.
@@ -472,6 +481,15 @@ class Worker:
             os.killpg(process.pid, signal.SIGKILL)
         process.stdout.close()
         return process.wait()
+
+
+def row_of(line: bytes) -> tuple[int, dict]:
+    """What an answer is to, and its row."""
+    try:
+        answer = json.loads(line)
+        return answer["id"], answer["row"]
+    except (ValueError, KeyError, TypeError):
+        raise JobError(f"percept worker gave no answer but {line[:500].decode(errors='replace')}") from None
 
 
 def dying_with_parent():
@@ -571,7 +589,7 @@ class PartWriter:
         if not self.output.part(number).exists():
             records = list(self.worker.rows(self.paths(offset)))
             if not self.allow_missing:
-                self.check_share(number, records)
+                self.check_disks(number, records)
             self.output.write_part(number, part_table(records, self.job.raw))
         return self.output.counts(number)
 
@@ -580,20 +598,36 @@ class PartWriter:
             lines.seek(offset)
             return [json.loads(line) for line in itertools.islice(lines, self.job.part_size)]
 
-    def check_share(self, number: int, records: list[dict]):
-        """A node that has not mounted the recordings must not report thousands of files as missing."""
-        if any(record.get("error", {}).get("kind") != "not_found" for record in records):
+    def check_disks(self, number: int, records: list[dict]):
+        """A node that has not mounted the recordings, or has lost them, must not report thousands as missing."""
+        missing = [record["input"]["path"] for record in records if kind_of(record) == "not_found"]
+        if not missing:
             return
         folders = {os.path.dirname(record["input"]["path"]) for record in records}
-        if not any(os.path.isdir(folder) and os.listdir(folder) for folder in folders):
+        # The files that were read lie in folders, unless those are gone since.
+        lost = [os.path.dirname(record["input"]["path"]) for record in records if record["status"] == "ok"]
+        lost = [folder for folder in set(lost) if not has_entries(folder)]
+        if lost or not any(map(has_entries, folders)):
             raise JobError(
-                f"none of the {len(records)} files of part {number} is there, nor any other in their folders "
-                f"(first: {records[0]['input']['path']}); mount the recordings on every node, or use --allow-missing"
+                f"{len(missing)} of the {len(records)} files of part {number} are missing with all in their folders "
+                f"(first: {missing[0]}); mount the recordings on every node, or use --allow-missing"
             )
 
     def __del__(self):
-        if self.worker.process:
-            self.worker.close()
+        self.worker.close()
+
+
+def kind_of(record: dict) -> str | None:
+    return record.get("error", {}).get("kind")
+
+
+def has_entries(folder: str) -> bool:
+    """Whether a directory is there and holds something; an empty one may be a mount point without its disk."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
 
 
 def run_round(output: Output, job: Job, parts: list[int], args: argparse.Namespace, worker: dict, progress: "Progress"):

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import secrets
+import shutil
 import signal
 import struct
 import subprocess
@@ -340,6 +341,35 @@ def test_another_job_in_the_same_directory_is_refused():
         assert output.missing_parts(job) == [0]
 
 
+def test_a_node_without_the_recordings_stops_the_job():
+    with tempfile.TemporaryDirectory() as name:
+        job = percept_ray.Job("0", 2, 2, False, "percept 1", "m", "0", "classify", "")
+        writer = percept_ray.PartWriter(percept_ray.Output(name), job, {"command": []}, allow_missing=False)
+        records = [
+            {"input": {"path": f"{name}/a/1.wav"}, "status": "ok"},
+            {"input": {"path": f"{name}/b/2.wav"}, "status": "error", "error": {"kind": "not_found"}},
+        ]
+
+        def stops(records: list[dict]) -> bool:
+            try:
+                writer.check_disks(0, records)
+            except percept_ray.JobError:
+                return True
+            return False
+
+        os.makedirs(f"{name}/a")
+        Path(f"{name}/a/1.wav").touch()
+        assert not stops(records)  # One file is missing, and its folder: so says the list.
+        assert stops(records[1:])  # Nothing is there.
+        os.makedirs(f"{name}/b")
+        assert stops(records[1:])  # A mount point without its disk.
+        Path(f"{name}/b/3.wav").touch()
+        assert not stops(records[1:])
+        os.remove(f"{name}/a/1.wav")
+        assert stops(records)  # What was read is gone.
+        assert not stops(records[:1])
+
+
 def test_every_input_is_there_once_though_a_worker_a_node_and_the_driver_are_killed():
     with new_fixture() as fixture, new_cluster() as cluster:
         (other,) = cluster.worker_nodes
@@ -391,6 +421,28 @@ def test_a_job_on_this_machine_alone():
         check_table(fixture, output)
         # All is there: it is told again, without Ray.
         assert subprocess.run(fixture.command(output, None)).returncode == 1
+
+
+def test_the_table_is_that_of_percept_batch():
+    with tempfile.TemporaryDirectory() as name:
+        folder, manifest = Path(name), Path(name) / "list.txt"
+        assets = HERE.parents[1] / "assets"
+        shutil.copy(assets / "number.wav", folder / "20240531_043000.WAV")
+        shutil.copy(assets / "seven.wav", folder / "20240531_235959+0200.wav")
+        (folder / "text.wav").write_text("no sound\n" * 100)
+        paths = [*sorted(folder.iterdir()), assets / "dog.ogg", folder / "missing.wav"]
+        manifest.write_text("".join(f"{path}\n" for path in paths))
+        for task in ("classify", "tag"):
+            flags, table = ["-m", MODEL, "--task", task], folder / f"{task}.parquet"
+            batch = [PERCEPT, "batch", "--manifest", str(manifest), "-o", str(table), *flags]
+            assert subprocess.run(batch).returncode == 1  # Some are no sound.
+            worker = percept_ray.Worker([PERCEPT, "worker", *flags])
+            found = percept_ray.part_table(list(worker.rows([str(path) for path in paths])), raw=False)
+            worker.close()
+            expected = pq.read_table(table)
+            assert found.schema.equals(expected.schema)
+            assert found.to_pylist() == expected.to_pylist()
+            assert any(row["event_at"] for row in found.to_pylist())
 
 
 def tell(start: float, what: str):
