@@ -3,7 +3,7 @@
     pip install -r requirements.txt pytest psutil
     PERCEPT=../../target/release/percept pytest -v test_percept_ray.py      (or: python test_percept_ray.py)
 
-Takes about two minutes, 2 GB of memory and two cores. Linux only.
+Takes about three minutes, 2 GB of memory and two cores. Linux only.
 """
 
 import collections
@@ -403,11 +403,15 @@ def test_every_input_is_there_once_though_a_worker_a_node_and_the_driver_are_kil
         assert parts(resumed) == parts(undisturbed)
         tell(start, f"driver killed at {len(before)} of {fixture.num_parts} parts, resumed")
 
-        # A worker process is killed, then all of a node; the driver goes on by itself, on the one CPU that is left.
+        # A worker process is killed, an actor, then all of a node; the driver goes on by itself on the CPU left.
         start = time.monotonic()
         driver = subprocess.Popen(fixture.command(disturbed, cluster.address))
         wait_for_parts(disturbed, fixture.num_parts // 6, driver)
         wait_for_worker(cluster.head_node, driver).kill()
+        wait_for_parts(disturbed, fixture.num_parts // 4, driver)
+        actor = wait_for_worker(cluster.head_node, driver).parent().parent()
+        assert "PartWriter" in command_line(actor)[0]
+        actor.kill()
         wait_for_parts(disturbed, fixture.num_parts // 3, driver)
         wait_for_worker(other, driver)
         kill_node(other)
@@ -416,7 +420,7 @@ def test_every_input_is_there_once_though_a_worker_a_node_and_the_driver_are_kil
         assert driver.wait(timeout=900) == 1
         check_table(fixture, disturbed)
         assert parts(disturbed) == parts(undisturbed)
-        tell(start, f"a worker killed, then a node at {killed_at} of {fixture.num_parts} parts")
+        tell(start, f"a worker and an actor killed, then a node at {killed_at} of {fixture.num_parts} parts")
 
         time.sleep(1)
         assert not workers_of(cluster.head_node), "worker processes outlive the job"
