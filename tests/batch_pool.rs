@@ -55,7 +55,7 @@ fn outcomes(groups: &[&[&str]], time_limit: Option<Duration>) -> Vec<(String, Op
             });
         }
     }
-    all.sort();
+    all.sort_by_key(|(index, ..)| *index);
     assert!(all.iter().enumerate().all(|(i, (index, ..))| i == *index), "{all:?}");
     all.into_iter().map(|(_, path, error)| (path, error)).collect()
 }

@@ -205,6 +205,7 @@ impl Pool {
             groups,
             since: Instant::now(),
             has_begun: false,
+            has_ended: false,
             messages,
             listener,
         })
