@@ -27,7 +27,12 @@ done
 
 fn command(folder: &Path, script: &str, time_limit: Option<Duration>) -> WorkerCommand {
     let mark = folder.join("mark").into_os_string();
-    WorkerCommand { program: "sh".into(), args: vec!["-c".into(), script.into(), mark], threads: 1, time_limit }
+    WorkerCommand {
+        program: "sh".into(),
+        args: vec!["-c".into(), script.into(), mark],
+        threads: 1,
+        time_limit,
+    }
 }
 
 /// What becomes of groups of inputs, by their numbers.

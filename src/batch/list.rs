@@ -406,8 +406,8 @@ mod tests {
         let lines = write("lines.txt", "\u{feff}2.wav\r\n\nmissing.wav\n1.wav");
         let table = write("table.csv", "label;path\nx;1.wav\n\"y\";\"a;b.wav\"\n");
         let usual = ListOptions::default();
-        assert_eq!(names(root, &[lines.clone()], &usual), ["2.wav", "missing.wav", "1.wav"]);
-        assert_eq!(names(root, &[table.clone()], &usual), ["1.wav", "a;b.wav"]);
+        assert_eq!(names(root, std::slice::from_ref(&lines), &usual), ["2.wav", "missing.wav", "1.wav"]);
+        assert_eq!(names(root, std::slice::from_ref(&table), &usual), ["1.wav", "a;b.wav"]);
         let all = [lines, Source::Path(root.to_path_buf()), table];
         assert_eq!(names(root, &all, &usual), ["2.wav", "missing.wav", "1.wav", "a;b.wav"]);
         let wrong = write("wrong.csv", "path,label\na.wav,x\n,y\n");

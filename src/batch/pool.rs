@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -142,10 +142,7 @@ impl Pool {
     /// Where workers cannot be started, with what the last one said.
     pub fn next(&mut self, patience: Duration) -> Result<Vec<Outcome>> {
         let mut outcomes = Vec::new();
-        let mut event = match self.events.recv_timeout(patience) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        };
+        let mut event = self.events.recv_timeout(patience).ok();
         while let Some(Event { place, number, line }) = event {
             if self.workers[place].number == number {
                 match line {

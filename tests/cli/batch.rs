@@ -36,7 +36,10 @@ fn every_input_has_a_row_in_the_order_of_the_inputs_and_one_bad_file_costs_one()
     assert_eq!(run.code(), 1, "{}", run.stderr());
     assert_eq!(run.stdout(), "");
     let stderr = run.stderr();
-    assert!(stderr.contains("1 files are no media and are passed over (the first: in/notes.txt)"), "{stderr}");
+    assert!(
+        stderr.contains("1 files are no media and are passed over (the first: in/notes.txt)"),
+        "{stderr}"
+    );
     assert!(stderr.contains("error: in/bad.wav: "), "{stderr}");
     assert!(stderr.contains("4 inputs: 3 done, 1 failed, 0 skipped; 1.8 s of recordings in"), "{stderr}");
     let rows = rows(&place, "out.jsonl");
@@ -116,7 +119,8 @@ fn another_model_and_other_settings_are_another_run() {
     let place = recordings();
     batch(&place, &["in", "-o", "out.jsonl"]);
     let resume = |args: &[&str]| place.run(&[&["batch", "in", "-o", "out.jsonl", "--resume"], args].concat());
-    resume(&["-m", "tiny.safetensors", "--top-k", "1"]).assert_fatal(&["was begun with top_k=5 and not top_k=1"]);
+    resume(&["-m", "tiny.safetensors", "--top-k", "1"])
+        .assert_fatal(&["was begun with top_k=5 and not top_k=1"]);
     resume(&["-m", "tiny.safetensors", "--exclude", "b"]).assert_fatal(&["another --include, --exclude"]);
     resume(&["-m", "tiny.safetensors", "--format", "csv"]).assert_fatal(&["was begun for jsonl and not csv"]);
     tiny_network(Task::Classify, NetworkConfig { bidirectional: false, ..NetworkConfig::default() })

@@ -51,7 +51,8 @@ fn killed_at_fifty_moments_it_ends_with_the_same_bytes() {
     let mut kills = 0;
     let mut resumed = 0;
     for i in 0..500 {
-        let mut run = start(&place, if place.path("out.jsonl.journal").exists() { &["--resume"] } else { &[] });
+        let mut run =
+            start(&place, if place.path("out.jsonl.journal").exists() { &["--resume"] } else { &[] });
         std::thread::sleep(lasts.mul_f64(1.1 * fraction(i)));
         if run.try_wait().unwrap().is_none() {
             kills += 1;
@@ -165,12 +166,7 @@ fn contents_are_compared_when_asked_for() {
     place.write("in/0.wav", same);
     let changed = std::fs::metadata(place.path("in/2.wav")).unwrap().modified().unwrap();
     place.wav("in/2.wav", 1, &vec![0.25; 500 + 29 * 2]);
-    std::fs::File::options()
-        .write(true)
-        .open(place.path("in/2.wav"))
-        .unwrap()
-        .set_modified(changed)
-        .unwrap();
+    std::fs::File::options().write(true).open(place.path("in/2.wav")).unwrap().set_modified(changed).unwrap();
     let resumed = place.run(&[&verify[..], &["--resume"]].concat());
     assert!(resumed.stderr().contains("1 inputs have changed since"), "{}", resumed.stderr());
     place.run(&args(OUT)).assert_fatal(&["exists; --force"]);
@@ -193,7 +189,9 @@ fn a_disk_that_is_gone_stops_it_instead_of_costing_rows() {
     let place = recordings(40);
     assert_eq!(place.run(&[&args(OUT)[..], &["--fail-fast", "--jobs", "1"]].concat()).code(), 2);
     std::fs::rename(place.path("in"), place.path("elsewhere")).unwrap();
-    place.run(&[&args(OUT)[..], &["--resume"]].concat()).assert_fatal(&["is the disk that holds them mounted?"]);
+    place
+        .run(&[&args(OUT)[..], &["--resume"]].concat())
+        .assert_fatal(&["is the disk that holds them mounted?"]);
     std::fs::rename(place.path("elsewhere"), place.path("in")).unwrap();
     assert_eq!(place.run(&[&args(OUT)[..], &["--resume"]].concat()).code(), 1);
 }

@@ -35,7 +35,8 @@ fn new_files_are_added_and_nothing_is_done_twice() {
     assert_eq!(paths(&place), ["in/a.wav", "in/b.wav", "in/b.wav"]);
     assert_eq!(watch(&place).code(), 0);
     assert_eq!(paths(&place).len(), 3);
-    place.run(&["watch", "-m", "tiny.safetensors", "--top-k", "1", "in", "-o", "out.jsonl", "--once"])
+    place
+        .run(&["watch", "-m", "tiny.safetensors", "--top-k", "1", "in", "-o", "out.jsonl", "--once"])
         .assert_fatal(&["was begun with top_k=5"]);
 }
 
