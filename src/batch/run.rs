@@ -15,9 +15,10 @@ use super::pool::{Item, Pool, WorkerCommand};
 use crate::media::walk::PassedOver;
 use crate::{Error, ErrorKind, Result};
 
-/// Most inputs that are given to a worker together, and most bytes of their files.
-const GROUP: usize = 32;
-const GROUP_BYTES: u64 = 2 << 20;
+/// Most inputs that are given to a worker together (more are no faster, and take more memory), and most bytes of their
+/// files.
+pub(super) const GROUP: usize = 8;
+pub(super) const GROUP_BYTES: u64 = 2 << 20;
 /// Most bytes of their names.
 const GROUP_NAMES: usize = 16 << 10;
 /// How often somebody who watches is told how far it is.

@@ -12,12 +12,9 @@ use super::journal::{Identity, Job, Journal, Stage};
 use super::list::{Input, list};
 use super::log::{Log, LogOptions, SYNC_INTERVAL, looked_up};
 use super::pool::{Item, Outcome, Pool, WorkerCommand};
-use super::run::{Event, Summary, beside};
+use super::run::{Event, GROUP, GROUP_BYTES, Summary, beside};
 use crate::{Error, ErrorKind, Result};
 
-/// Most files that a worker is given together.
-const GROUP: usize = 32;
-const GROUP_BYTES: u64 = 2 << 20;
 /// How long answers are waited for before the directories are looked at again.
 const TICK: Duration = Duration::from_millis(100);
 /// Looking takes at most one part in so many of the time.

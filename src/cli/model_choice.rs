@@ -68,17 +68,23 @@ impl<T> Models<T> {
         stream: Option<InputKind>,
         make: fn(Model) -> Result<T>,
     ) -> Result<Self> {
-        let named = match choice {
-            None => None,
-            Some(_) => {
-                let model = load(choice, task, InputKind::Audio)?;
-                let (name, kind) = (model.header().name.clone(), model.header().input.kind());
-                if stream.is_some_and(|stream| stream != kind) {
-                    return Err(takes_another(&name, kind));
-                }
-                Some(Arc::new(make(model)?))
-            }
-        };
+        let named = choice.map(|_| load(choice, task, InputKind::Audio)).transpose()?;
+        Self::with(named, task, stream, make)
+    }
+
+    /// As [`Models::new`], with the model that was named.
+    pub fn with(
+        named: Option<Model>,
+        task: Task,
+        stream: Option<InputKind>,
+        make: fn(Model) -> Result<T>,
+    ) -> Result<Self> {
+        if let (Some(model), Some(stream)) = (&named, stream)
+            && stream != model.header().input.kind()
+        {
+            return Err(takes_another(&model.header().name, model.header().input.kind()));
+        }
+        let named = named.map(make).transpose()?.map(Arc::new);
         Ok(Self { task, stream, make, named, builtin: Mutex::default() })
     }
 

@@ -162,21 +162,20 @@ impl WorkArgs {
         flags
     }
 
-    /// What answers.
-    pub fn work(&self, task: Task) -> Result<Answers> {
-        let model = self.model.as_deref();
+    /// What answers: by the model that was named.
+    pub fn work(&self, named: Option<Model>, task: Task) -> Result<Answers> {
+        let unread = unread_model(named.as_ref().map(BatchModel::new), task)?;
         let kind = match task {
             Task::Classify => Kind::Classify {
-                models: Models::new(model, task, self.media.stream, Classifier::new)?,
+                models: Models::with(named, task, self.media.stream, Classifier::new)?,
                 top_k: self.top_k.get(),
             },
             Task::Tag => Kind::Tag {
-                models: Models::new(model, task, self.media.stream, Tagger::new)?,
+                models: Models::with(named, task, self.media.stream, Tagger::new)?,
                 windows: WindowArgs { ..self.windows },
                 frames: self.frames,
             },
         };
-        let unread = unread_model(self.model.is_some().then(|| kind.named()).flatten(), task)?;
         Ok(Answers { kind, unread, media: self.media.options(), settings: self.settings_text(task) })
     }
 }
@@ -203,15 +202,6 @@ pub struct Answers {
 enum Kind {
     Classify { models: Models<Classifier>, top_k: usize },
     Tag { models: Models<Tagger>, windows: WindowArgs, frames: bool },
-}
-
-impl Kind {
-    fn named(&self) -> Option<BatchModel> {
-        match self {
-            Self::Classify { models, .. } => models.usual().ok().map(|model| BatchModel::new(model.model())),
-            Self::Tag { models, .. } => models.usual().ok().map(|model| BatchModel::new(model.model())),
-        }
-    }
 }
 
 type Row = (BatchRecord, Option<f64>);

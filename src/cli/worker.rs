@@ -75,8 +75,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(limit) = args.memory_limit {
         limit_memory(limit)?;
     }
-    drop(named);
-    let work = args.work.work(task)?;
+    let work = args.work.work(named, task)?;
     let mut output = io::stdout().lock();
     if args.supervised {
         end_with_parent();
