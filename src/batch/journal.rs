@@ -38,6 +38,8 @@ pub struct Job {
     pub format: String,
     pub sources: Vec<Source>,
     pub list: ListOptions,
+    /// Bytes and time of each manifest.
+    pub manifests: Vec<String>,
     /// Whether files are known by their contents.
     pub verify: bool,
 }
@@ -115,7 +117,7 @@ impl Identity {
         Self::Metadata(if metadata.is_dir() { 0 } else { metadata.len() }, changed)
     }
 
-    fn write(self) -> String {
+    pub(super) fn write(self) -> String {
         match self {
             Self::None => "-".into(),
             Self::Metadata(size, changed) => format!("{size}@{changed}"),
@@ -138,6 +140,15 @@ impl Identity {
 }
 
 impl Job {
+    /// What the manifests among `sources` are known by.
+    pub fn manifests(sources: &[Source]) -> Vec<String> {
+        let known = |source: &Source| match source {
+            Source::Manifest(path) => Some(Identity::of(path, false).write()),
+            Source::Path(_) | Source::Stdin { .. } => None,
+        };
+        sources.iter().filter_map(known).collect()
+    }
+
     /// Says what of `self`, as it is asked for now, is not as it was.
     ///
     /// # Errors

@@ -207,11 +207,13 @@ fn warnings(listed: &Listed) -> Vec<String> {
     let mut warnings = Vec::new();
     if let PassedOver { count: 1.., first: Some(first) } = &listed.passed_over {
         let count = listed.passed_over.count;
-        warnings
-            .push(format!("{count} files are no media and are passed over (the first: {})", first.display()));
+        warnings.push(format!(
+            "files that are no media are passed over: {count} (the first: {})",
+            first.display()
+        ));
     }
     if listed.twice > 0 {
-        warnings.push(format!("{} inputs are named more than once; each is worked on once", listed.twice));
+        warnings.push(format!("inputs that are named again and worked on once: {}", listed.twice));
     }
     if listed.inputs == 0 {
         warnings.push("there are no inputs".into());
@@ -228,6 +230,10 @@ fn go_on<'a>(
     let output = &plan.target.file;
     if let Some(was) = &state.job {
         plan.job.check(was).map_err(|error| error.with_path(output))?;
+        if plan.job.manifests != was.manifests {
+            let message = "a manifest has changed since the run began, which goes on with the list of then (--force begins anew)";
+            on_event(Event::Warning(message.into()));
+        }
     }
     let failed = state.done.iter().filter(|done| done.error.is_some()).count();
     let retries = plan.mode == Mode::RetryFailed && failed > 0;
@@ -333,7 +339,9 @@ fn unchanged(
         )));
     }
     if changed > 0 {
-        on_event(Event::Warning(format!("{changed} inputs have changed since: they are worked on again")));
+        on_event(Event::Warning(format!(
+            "inputs that have changed since and are worked on again: {changed}"
+        )));
     }
     Ok(is_done)
 }

@@ -15,7 +15,7 @@ use crate::batch::journal::Job;
 use crate::batch::list::{ListOptions, Shard, Source};
 use crate::batch::pool::WorkerCommand;
 use crate::batch::protocol::raw;
-use crate::batch::run::{Mode, Plan, run as run_batch};
+use crate::batch::run::{Mode, Plan, run as run_batch, sources_of};
 use crate::model::{Builtin, Model, Task};
 use crate::output::rows::{BatchModel, BatchRecord, EventModel, RowFormat, Tree};
 use crate::pipeline::Tagger;
@@ -39,7 +39,7 @@ directory once; hidden names (.x) are passed over; what has the ending of sound 
 content; a directory of pictures alone is one video. What a list or the command line names is an input, whatever it is. An
 input that is named twice is worked on once.
 
-The rows grow in OUT.partial, in any order; OUT appears when all is done, in the order of the inputs: the same bytes however
+The list is made once, when a run begins: --resume goes on with it. The rows grow in OUT.partial, in any order; OUT appears when all is done, in the order of the inputs: the same bytes however
 often the run was stopped. OUT.journal says what is done; it may go when you need neither --resume nor --retry-failed.
 A file that cannot be read costs a row with its error, and the exit code is 1.";
 
@@ -138,7 +138,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut job = job(&args, named.as_ref(), task, &target)?;
     if job.sources.is_empty() {
         // What the earlier run had.
-        job.sources = crate::batch::run::sources_of(&target.file)?;
+        job.sources = sources_of(&target.file)?;
+        job.manifests = Job::manifests(&job.sources);
     }
     let jobs = args.workers.jobs();
     let unread = unread_model(named.as_ref().map(BatchModel::new), task)?;
@@ -218,6 +219,7 @@ fn job(args: &Args, named: Option<&Model>, task: Task, target: &Target) -> Resul
         tool: crate::TOOL.to_string(),
         task,
         model: model_sha256(named, task),
+        manifests: Job::manifests(&sources),
         settings: args.work.settings_text(task),
         format: format.name().to_string(),
         sources,

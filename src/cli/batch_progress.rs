@@ -96,7 +96,8 @@ impl Progress {
         }
         let times = if elapsed > 0.0 { seconds / elapsed } else { 0.0 };
         say(format_args!(
-            "{inputs} inputs: {} done, {failed} failed, {skipped} skipped; {} of recordings in {} ({times:.0} times real time)",
+            "{}: {} done, {failed} failed, {skipped} skipped; {} of recordings in {} ({times:.0} times real time)",
+            count(*inputs),
             done - failed,
             duration(*seconds),
             duration(elapsed)
@@ -135,9 +136,9 @@ impl Progress {
                 emit(&json!({"event": "begun", "inputs": inputs, "skipped": skipped}));
             }
             (None, ProgressKind::Plain) if skipped > 0 => {
-                say(format_args!("{inputs} inputs, {skipped} of them done already"));
+                say(format_args!("{}, {skipped} of them done already", count(inputs)));
             }
-            (None, ProgressKind::Plain) => say(format_args!("{inputs} inputs")),
+            (None, ProgressKind::Plain) => say(count(inputs)),
             _ => {}
         }
     }
@@ -189,6 +190,10 @@ impl Progress {
             None => message(),
         }
     }
+}
+
+fn count(inputs: usize) -> String {
+    if inputs == 1 { "1 input".into() } else { format!("{inputs} inputs") }
 }
 
 fn seconds_left(summary: &Summary, elapsed: f64) -> Option<f64> {

@@ -96,6 +96,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             format: "watch".to_string(),
             sources: args.directories.iter().cloned().map(Source::Path).collect(),
             list: ListOptions { include: args.include, exclude: args.exclude, shard: None },
+            manifests: Vec::new(),
             verify: false,
         },
         output: args.output,

@@ -37,7 +37,7 @@ fn every_input_has_a_row_in_the_order_of_the_inputs_and_one_bad_file_costs_one()
     assert_eq!(run.stdout(), "");
     let stderr = run.stderr();
     assert!(
-        stderr.contains("1 files are no media and are passed over (the first: in/notes.txt)"),
+        stderr.contains("files that are no media are passed over: 1 (the first: in/notes.txt)"),
         "{stderr}"
     );
     assert!(stderr.contains("error: in/bad.wav: "), "{stderr}");
@@ -135,7 +135,7 @@ fn lists_shards_and_patterns_choose_the_inputs() {
     place.write("list.txt", "in/2.wav\nin/missing.wav\nin/2.wav\n");
     let run = batch(&place, &["--manifest", "list.txt", "-o", "list.jsonl"]);
     assert_eq!(run.code(), 1);
-    assert!(run.stderr().contains("1 inputs are named more than once"), "{}", run.stderr());
+    assert!(run.stderr().contains("inputs that are named again and worked on once: 1"), "{}", run.stderr());
     let listed = rows(&place, "list.jsonl");
     assert_eq!(paths(&listed), ["in/2.wav", "in/missing.wav"]);
     assert_eq!(listed[1]["error"]["kind"], "not_found");
