@@ -7,7 +7,7 @@
 //! ```text
 //! media file ──► media ──► signal ──► features ──► nn ──► decide ──► output
 //!                                        ▲          ▲        ▲
-//!                                        └── model ─┴────────┘     train, evaluate beside; cli on top
+//!                                        └── model ─┴────────┘     batch, train, evaluate beside; cli on top
 //! ```
 //!
 //! * [`media`] opens a file and gives a mono [`signal::Signal`] at the rate that is asked for, or the frames of pictures in
@@ -21,6 +21,7 @@
 //! * [`model`] is the one self-describing file; [`pipeline`] chains the stages for inference.
 //! * [`labels`] reads files that say what happens when; [`time`] is the only arithmetic of frames and seconds.
 //! * [`files`] writes a file whole or not at all.
+//! * [`batch`] works on very many files, by worker processes and with a journal.
 //! * [`train`] and [`evaluate`] make a model from a folder and say how good it is.
 //!
 //! ```
