@@ -115,10 +115,24 @@ impl Error {
                 ErrorKind::Path,
                 "the system allows no such name (is it too long?); choose another".to_string(),
             ),
+            Io::InvalidInput => (ErrorKind::Path, "no file can have this name; check it".to_string()),
+            _ if is_loop(error) => {
+                (ErrorKind::Path, "is a link that leads to itself; remove it, or mend it".to_string())
+            }
             _ => (ErrorKind::Io, error.to_string()),
         };
         Self::new(kind, message).with_path(path)
     }
+}
+
+#[cfg(unix)]
+fn is_loop(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_loop(_: &std::io::Error) -> bool {
+    false
 }
 
 impl fmt::Display for Error {

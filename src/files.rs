@@ -115,6 +115,8 @@ impl AtomicFile {
         // A name for what is not yet on disk would be an empty file after a loss of power.
         named.as_file().sync_all().map_err(failed)?;
         named.persist(&path).map_err(|e| failed(e.error))?;
+        // The name itself, too; where the system has no such thing, it is as safe as it can be.
+        let _ = File::open(folder_of(&path)).and_then(|folder| folder.sync_all());
         Ok(())
     }
 }

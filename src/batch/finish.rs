@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::journal::{Done, Journal};
 use super::list::Source;
+use super::run::Event;
 use crate::files::AtomicFile;
 use crate::output::rows::{RowFormat, RowWriter, Tree};
 use crate::{Error, ErrorKind, Result};
@@ -22,7 +23,13 @@ pub struct Target {
 ///
 /// # Errors
 /// [`ErrorKind::Damaged`] where a row is missing; those of the disk.
-pub fn finish(journal: &mut Journal, target: &Target, rows: &Path, sources: &[Source]) -> Result<()> {
+pub fn finish(
+    journal: &mut Journal,
+    target: &Target,
+    rows: &Path,
+    sources: &[Source],
+    on_event: &mut dyn FnMut(Event),
+) -> Result<()> {
     let state = journal.state()?;
     let mut places = vec![Place::default(); state.inputs];
     for done in &state.done {
@@ -39,7 +46,13 @@ pub fn finish(journal: &mut Journal, target: &Target, rows: &Path, sources: &[So
         let input =
             inputs.next_input()?.ok_or_else(|| Error::new(ErrorKind::Damaged, "the list is cut off"))?;
         if let Some(tree) = &target.tree {
-            tree.write(row, &taken.free(place(&input.path, input.root, sources)))?;
+            match tree.write(row, &taken.free(place(&input.path, input.root, sources))) {
+                // Its row says what the file would.
+                Err(error) if error.kind == ErrorKind::Path => {
+                    on_event(Event::Warning(format!("no file of events for {}: {error}", input.path)));
+                }
+                written => drop(written?),
+            }
         }
         writer.write(row).map_err(failed)?;
     }

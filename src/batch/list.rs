@@ -1,7 +1,6 @@
 //! The work list: which inputs, in which order.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
@@ -126,10 +125,8 @@ pub fn list(
             Source::Path(path) => of_path(path, &filter, &mut take)?,
             Source::Manifest(path) => of_manifest(path, &mut take).map_err(|e| e.with_path(path))?,
             Source::Stdin { null } => {
-                let mut reader = BufReader::new(io::stdin().lock());
-                let end = if *null { 0 } else { b'\n' };
-                of_lines(&mut reader, end, Path::new(""), &mut take)
-                    .map_err(|e| e.with_path("standard input"))?;
+                let mut lines = LinesOf::new(io::stdin().lock(), if *null { 0 } else { b'\n' });
+                of_lines(&mut lines, Path::new(""), &mut take).map_err(|e| e.with_path("standard input"))?;
                 PassedOver::default()
             }
         };
@@ -147,23 +144,50 @@ fn of_path(path: &Path, filter: &Filter, take: &mut Take) -> Result<PassedOver> 
         return walked(path, &takes, take);
     }
     let text = path.to_str().unwrap_or_default();
-    if path.exists() || !text.contains(WILDCARDS) {
+    if is_there(path) || !text.contains(WILDCARDS) {
+        check_source(path)?;
         take(Input { path: path.to_path_buf(), root: 0 })?;
         return Ok(PassedOver::default());
     }
     of_pattern(text, filter, take).map_err(|error| error.with_path(path))
 }
 
+/// Whether something has this name, a link that leads nowhere too.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn check_source(path: &Path) -> Result<()> {
+    path.symlink_metadata().map(drop).map_err(|error| Error::io(&error, path))
+}
+
+/// Whether all sources are there, as far as can be told without going through them.
+///
+/// # Errors
+/// Of the first that is not.
+pub fn check_sources(sources: &[Source]) -> Result<()> {
+    for source in sources {
+        match source {
+            Source::Path(path) if !path.to_string_lossy().contains(WILDCARDS) => check_source(path)?,
+            Source::Manifest(path) => drop(open_regular(path, "a list of files is due")?),
+            Source::Path(_) | Source::Stdin { .. } => {}
+        }
+    }
+    Ok(())
+}
+
 /// What matches, and what lies in a directory that does.
 fn of_pattern(pattern: &str, filter: &Filter, take: &mut Take) -> Result<PassedOver> {
-    let matcher = glob(pattern)?.compile_matcher();
+    // As paths are written that are found: without `//` and `./`.
+    let pattern = plain(Path::new(pattern));
+    let matcher = glob(&pattern.to_string_lossy())?.compile_matcher();
     let has_wildcard = |part: &Component| part.as_os_str().to_string_lossy().contains(WILDCARDS);
-    let base: PathBuf = Path::new(pattern).components().take_while(|part| !has_wildcard(part)).collect();
+    let base: PathBuf = pattern.components().take_while(|part| !has_wildcard(part)).collect();
     let start = if base.as_os_str().is_empty() { Path::new(".") } else { &base };
     let not_excluded = |found: &Path, _| !filter.exclude.matches(within(found, start));
     let mut matched = 0;
     let passed_over = walked(start, &not_excluded, &mut |input: Input| {
-        let path = input.path.strip_prefix(".").unwrap_or(&input.path).to_path_buf();
+        let path = plain(&input.path);
         if !path.ancestors().any(|path| matcher.is_match(path)) {
             return Ok(());
         }
@@ -178,6 +202,11 @@ fn of_pattern(pattern: &str, filter: &Filter, take: &mut Take) -> Result<PassedO
     }
 }
 
+/// Without `.` in it.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
 fn within<'a>(path: &'a Path, directory: &Path) -> &'a Path {
     path.strip_prefix(directory).unwrap_or(path)
 }
@@ -190,42 +219,71 @@ fn walked(directory: &Path, takes: &dyn Fn(&Path, bool) -> bool, take: &mut Take
 
 /// CSV where the first line has a column `path`, otherwise a path a line.
 fn of_manifest(path: &Path, take: &mut Take) -> Result<PassedOver> {
-    let file = open_regular(path, "a list of files is due")?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut reader = BufReader::new(file);
-    let mut first = Vec::new();
-    read_until(&mut reader, b'\n', &mut first, 1)?;
-    let head = String::from_utf8_lossy(&first);
-    let head = head.trim_start_matches('\u{feff}').trim_end();
-    let delimiter = [',', '\t', ';'].into_iter().find(|&delimiter| head.contains(delimiter)).unwrap_or(',');
-    let is_path = |field: &str| matches!(field.trim_matches('"'), "path" | "file" | "filename");
-    let mut reader = BufReader::new(File::open(path).map_err(|e| Error::io(&e, path))?);
-    match head.split(delimiter).position(is_path) {
-        Some(column) => of_csv(reader, delimiter as u8, column, folder, take)?,
-        None => of_lines(&mut reader, b'\n', folder, take)?,
+    let mut lines = LinesOf::new(BufReader::new(open_regular(path, "a list of files is due")?), b'\n');
+    let header = lines.next_line()?.map(<[u8]>::to_vec).unwrap_or_default();
+    match Columns::of(&header) {
+        Some(columns) => {
+            while let Some(line) = lines.next_line()? {
+                if line.is_empty() {
+                    continue;
+                }
+                let name = columns.path(line).map_err(|message| lines.wrong(message))?;
+                take(listed(folder, &name))?;
+            }
+        }
+        None => {
+            if !header.is_empty() {
+                take(listed(folder, &header))?;
+            }
+            of_lines(&mut lines, folder, take)?;
+        }
     }
     Ok(PassedOver::default())
 }
 
-fn of_csv(file: impl Read, delimiter: u8, column: usize, folder: &Path, take: &mut Take) -> Result<()> {
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(file);
+/// Where the path stands in lines of CSV.
+struct Columns {
+    delimiter: u8,
+    path: usize,
+}
+
+impl Columns {
+    /// By the first line; `None` where that has no column of paths.
+    fn of(header: &[u8]) -> Option<Self> {
+        let is_path = |field: &[u8]| {
+            let name = field.trim_ascii().to_ascii_lowercase();
+            [&b"path"[..], b"file", b"filename"].contains(&&name[..])
+        };
+        [b',', b'\t', b';'].into_iter().find_map(|delimiter| {
+            let fields = fields(header, delimiter).ok()?;
+            Some(Self { delimiter, path: fields.iter().position(is_path)? })
+        })
+    }
+
+    fn path(&self, line: &[u8]) -> std::result::Result<Vec<u8>, String> {
+        let fields = fields(line, self.delimiter)?;
+        match fields.get(self.path).filter(|field| !field.is_empty()) {
+            Some(field) => Ok(field.to_vec()),
+            None => Err("the path is empty; fill it in or remove the row".into()),
+        }
+    }
+}
+
+/// The fields of one line: no field goes over several, so that a quote that is out of place swallows no rows.
+fn fields(line: &[u8], delimiter: u8) -> std::result::Result<csv::ByteRecord, String> {
+    if line.iter().filter(|&&byte| byte == b'"').count() % 2 == 1 {
+        return Err("a quote (\") is not closed in its line; close it, or double it".into());
+    }
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(delimiter)
+        .buffer_capacity(line.len().max(1))
+        .from_reader(line);
     let mut record = csv::ByteRecord::new();
-    let wrong = |line: u64, message: String| Error::new(ErrorKind::Dataset, message).at(Position::Line(line));
-    loop {
-        let line = reader.position().line();
-        match reader.read_byte_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => return Err(wrong(line, format!("is no CSV: {error}"))),
-        }
-        let field = record.get(column).unwrap_or_default();
-        if field.is_empty() {
-            return Err(wrong(line, "the path is empty; fill it in or remove the row".into()));
-        }
-        if field.len() > MAX_LINE_BYTES {
-            return Err(too_long(line));
-        }
-        take(listed(folder, field))?;
+    match reader.read_byte_record(&mut record) {
+        Ok(_) => Ok(record),
+        Err(error) => Err(format!("is no CSV: {error}")),
     }
 }
 
@@ -237,37 +295,54 @@ fn listed(folder: &Path, name: &[u8]) -> Input {
 }
 
 /// Empty lines are passed over.
-fn of_lines(reader: &mut dyn BufRead, end: u8, folder: &Path, take: &mut Take) -> Result<()> {
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        if read_until(reader, end, &mut line, number)? == 0 {
-            break;
-        }
-        let mut text = line.strip_suffix(&[end]).unwrap_or(&line);
-        if end == b'\n' {
-            text = text.strip_suffix(b"\r").unwrap_or(text);
-        }
-        if number == 1 {
-            text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        }
-        if !text.is_empty() {
-            take(listed(folder, text))?;
+fn of_lines<R: BufRead>(lines: &mut LinesOf<R>, folder: &Path, take: &mut Take) -> Result<()> {
+    while let Some(line) = lines.next_line()? {
+        if !line.is_empty() {
+            take(listed(folder, line))?;
         }
     }
     Ok(())
 }
 
-/// One line with its end; 0 bytes behind the last.
-fn read_until(reader: &mut dyn BufRead, end: u8, line: &mut Vec<u8>, number: u64) -> Result<usize> {
-    let read = reader.take(MAX_LINE_BYTES as u64 + 1).read_until(end, line);
-    let read = read.map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
-    if read > MAX_LINE_BYTES { Err(too_long(number)) } else { Ok(read) }
+/// Lines without their ends, none of them too long.
+struct LinesOf<R> {
+    reader: R,
+    end: u8,
+    line: Vec<u8>,
+    number: u64,
 }
 
-fn too_long(line: u64) -> Error {
-    let message = format!("a line is longer than {MAX_LINE_BYTES} bytes, so this is no list of files");
-    Error::new(ErrorKind::Limit, message).at(Position::Line(line))
+impl<R: BufRead> LinesOf<R> {
+    fn new(reader: R, end: u8) -> Self {
+        Self { reader, end, line: Vec::new(), number: 0 }
+    }
+
+    fn next_line(&mut self) -> Result<Option<&[u8]>> {
+        self.line.clear();
+        self.number += 1;
+        let read = (&mut self.reader).take(MAX_LINE_BYTES as u64 + 1).read_until(self.end, &mut self.line);
+        match read.map_err(|error| Error::new(ErrorKind::Io, error.to_string()))? {
+            0 => return Ok(None),
+            read if read > MAX_LINE_BYTES => {
+                let message =
+                    format!("a line is longer than {MAX_LINE_BYTES} bytes, so this is no list of files");
+                return Err(Error::new(ErrorKind::Limit, message).at(Position::Line(self.number)));
+            }
+            _ => {}
+        }
+        let mut text = self.line.strip_suffix(&[self.end]).unwrap_or(&self.line);
+        if self.end == b'\n' {
+            text = text.strip_suffix(b"\r").unwrap_or(text);
+        }
+        if self.number == 1 {
+            text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        }
+        Ok(Some(text))
+    }
+
+    fn wrong(&self, message: String) -> Error {
+        Error::new(ErrorKind::Dataset, message).at(Position::Line(self.number))
+    }
 }
 
 #[cfg(unix)]
@@ -341,7 +416,7 @@ impl Seen {
 
     fn is_new(&mut self, path: &Path) -> bool {
         let Some(seen) = &mut self.0 else { return true };
-        let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+        let digest = Sha256::digest(plain(path).as_os_str().as_encoded_bytes());
         seen.insert(digest.first_chunk().map_or(0, |head| u128::from_le_bytes(*head)))
     }
 }
@@ -389,6 +464,7 @@ mod tests {
         assert_eq!(names(root, &pattern("**/*.wav"), &usual), ["2.wav", "10.wav", "a/old/y.wav"]);
         assert_eq!(names(root, &pattern("[ab]"), &usual), ["a/old/y.wav", "a/x.flac", "b/z.mp3"]);
         assert_eq!(names(root, &pattern("*.wav"), &options(&[], &["2.*"])), ["10.wav"]);
+        assert_eq!(names(root, &pattern(".//1?.wav"), &usual), ["10.wav"]);
         let none = list(&pattern("*.aiff"), &usual, &mut |_| Ok(())).unwrap_err();
         assert_eq!(none.kind, ErrorKind::NotFound);
         assert_eq!(list(&pattern("[z-a"), &usual, &mut |_| Ok(())).unwrap_err().kind, ErrorKind::Config);
@@ -413,6 +489,15 @@ mod tests {
         let wrong = write("wrong.csv", "path,label\na.wav,x\n,y\n");
         let error = list(&[wrong], &usual, &mut |_| Ok(())).unwrap_err();
         assert!(error.to_string().ends_with("(line 3)"), "{error}");
+        let unclosed = write("unclosed.csv", "path,label\n1.wav,\"x\n2.wav,y\n");
+        let error = list(&[unclosed], &usual, &mut |_| Ok(())).unwrap_err();
+        assert!(error.to_string().ends_with("(line 2)") && error.message.contains("quote"), "{error}");
+        let quoted = write("quoted.csv", "\"a,b\", Path ,note\nx,1.wav,y\n");
+        assert_eq!(names(root, &[quoted], &usual), ["1.wav"]);
+        let missing = [Source::Path(root.join("missing.wav"))];
+        assert_eq!(list(&missing, &usual, &mut |_| Ok(())).unwrap_err().kind, ErrorKind::NotFound);
+        let twice = [Source::Path(root.join("1.wav")), Source::Path(root.join("./1.wav"))];
+        assert_eq!(names(root, &twice, &usual).len(), 1);
         let endless = write("endless.txt", &"x".repeat(MAX_LINE_BYTES + 1));
         assert_eq!(list(&[endless], &usual, &mut |_| Ok(())).unwrap_err().kind, ErrorKind::Limit);
     }

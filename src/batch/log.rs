@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// How often what is done is brought safely to disk.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(2);
-/// Files in a row that the system cannot read, after which the run stops: it is not the files.
+/// Files in a row that the system cannot read, after which the run stops: it may be the disk.
 const MAX_UNREADABLE: usize = 10;
 
 /// What is written down of a run.
@@ -119,7 +119,7 @@ impl<'a> Log<'a> {
         match error {
             Some(error) if error.kind == ErrorKind::Io => {
                 self.unreadable.push((done, row, error));
-                self.check_unreadable()
+                self.check_unreadable(on_event)
             }
             error => {
                 self.write_unreadable(on_event)?;
@@ -136,16 +136,19 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    fn check_unreadable(&self) -> Result<()> {
+    /// Stops where it is more than one bad file. They are written down, so that a run that goes on does not stop at them
+    /// again.
+    fn check_unreadable(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<()> {
         let count = self.unreadable.len();
         if count < MAX_UNREADABLE {
             return Ok(());
         }
-        let error = &self.unreadable[0].2;
         let message = format!(
-            "{count} files in a row cannot be read (the first: {error}): is the disk damaged or unplugged? The run stops \
-             here; --resume goes on"
+            "{count} files in a row cannot be read (the first: {}): is the disk damaged or unplugged? The run stops here; \
+             --resume goes on behind them, --retry-failed does them again",
+            self.unreadable[0].2
         );
+        self.write_unreadable(on_event)?;
         Err(Error::new(ErrorKind::Io, message))
     }
 
@@ -183,6 +186,19 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
+    /// Where somebody has taken the file of rows away, as for a rotation, another one begins.
+    pub fn begin_anew_if_moved(&mut self) -> Result<()> {
+        if is_at(self.rows.get_ref(), &self.rows_path) {
+            return Ok(());
+        }
+        self.sync()?;
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&self.rows_path);
+        let mut file = file.map_err(|error| Error::io(&error, &self.rows_path))?;
+        self.written = file.seek(SeekFrom::End(0)).map_err(|error| Error::io(&error, &self.rows_path))?;
+        self.rows = BufWriter::with_capacity(1 << 16, file);
+        Ok(())
+    }
+
     pub fn sync_now_and_then(&mut self) -> Result<()> {
         if self.last_sync.elapsed() > self.options.sync_interval { self.sync() } else { Ok(()) }
     }
@@ -207,7 +223,19 @@ pub(super) fn looked_up(index: usize, path: String, disks: &mut Disks, directory
     let Ok(metadata) = std::fs::metadata(&path) else {
         return (Item::new(index, path, Identity::None), 0);
     };
-    disks.saw(path.as_ref(), &metadata);
+    disks.saw(path.as_ref());
     let size = if metadata.is_dir() { directory_bytes } else { metadata.len() };
     (Item::new(index, path, Identity::of_metadata(&metadata)), size)
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let same = |a: std::fs::Metadata, b: std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    file.metadata().is_ok_and(|open| std::fs::metadata(path).is_ok_and(|named| same(open, named)))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
 }

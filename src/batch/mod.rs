@@ -13,6 +13,7 @@
 //! * [`run`] gives them work and writes down the rows; [`finish`] makes the output of those. [`watch`] does so for a directory
 //!   to which files are added.
 
+mod begin;
 pub mod disk;
 pub mod finish;
 pub mod journal;

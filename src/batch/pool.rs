@@ -104,6 +104,12 @@ impl Item {
     pub fn new(index: usize, path: String, identity: Identity) -> Self {
         Self { index, path, identity, attempts: 0 }
     }
+
+    /// The most that its request takes.
+    pub fn bytes(&self) -> usize {
+        let escaped = |byte: u8| if byte < b' ' || byte == b'"' || byte == b'\\' { 6 } else { 1 };
+        32 + self.path.bytes().map(escaped).sum::<usize>()
+    }
 }
 
 impl Pool {
@@ -211,7 +217,7 @@ impl Pool {
     /// Where the next group goes: to the one with the fewest inputs.
     fn free(&self) -> Option<usize> {
         let takes = |worker: &Worker| {
-            let requested: usize = worker.groups.iter().flatten().map(|item| item.path.len() + 32).sum();
+            let requested: usize = worker.groups.iter().flatten().map(Item::bytes).sum();
             worker.groups.is_empty() || worker.groups.len() < GROUPS && requested < MAX_REQUESTED / 2
         };
         let places = (0..self.workers.len()).filter(|&place| takes(&self.workers[place]));

@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
 use serde_json::value::RawValue;
 
-use super::finish::{Place, Rows, Target, finish};
-use super::journal::{Identity, Inputs, Job, Journal, ListedInput, Stage, State};
-use super::list::{Listed, Source, list};
+use super::begin::{begin, rows_paths};
+use super::finish::{Target, finish};
+use super::journal::{Inputs, Job, Journal, ListedInput};
+use super::list::Source;
 use super::log::{Log, LogOptions, looked_up};
 use super::pool::{Item, Pool, WorkerCommand};
-use crate::media::walk::PassedOver;
 use crate::{Error, ErrorKind, Result};
 
 /// Most inputs that are given to a worker together (more are no faster, and take more memory), and most bytes of their
@@ -23,8 +22,6 @@ pub(super) const GROUP_BYTES: u64 = 2 << 20;
 const GROUP_NAMES: usize = 16 << 10;
 /// How often somebody who watches is told how far it is.
 const TICK: Duration = Duration::from_millis(100);
-/// Inputs of which it is looked up together whether they have changed.
-const CHECKED_AT_ONCE: usize = 4096;
 
 /// What to do where something of an earlier run is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,19 +125,19 @@ pub fn run(plan: &Plan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> R
     // What is known is kept, whatever has happened.
     let synced = run.log.sync();
     worked.and(synced)?;
-    finish(&mut run.log.journal, &plan.target, &run.log.rows_path, &plan.job.sources)?;
+    finish(&mut run.log.journal, &plan.target, &run.log.rows_path, &plan.job.sources, on_event)?;
     run.log.journal.finished()?;
     run.put_rows_away()?;
     Ok(run.log.summary)
 }
 
-enum Begun<'a> {
+pub(super) enum Begun<'a> {
     /// There is nothing to do.
     Complete(Summary),
     Working(Box<Run<'a>>),
 }
 
-struct Run<'a> {
+pub(super) struct Run<'a> {
     log: Log<'a>,
     inputs: Inputs,
     /// The number of the next input.
@@ -151,208 +148,9 @@ struct Run<'a> {
     kept_rows: PathBuf,
 }
 
-/// Finds out what is to be done.
-fn begin<'a>(plan: &Plan<'a>, on_event: &mut dyn FnMut(Event)) -> Result<Begun<'a>> {
-    let output = &plan.target.file;
-    let journal_path = beside(output, ".journal");
-    let exists = output.exists();
-    let refuse = |message: String| Err(Error::new(ErrorKind::Config, message).with_path(output));
-    if exists && !journal_path.exists() && plan.mode != Mode::Force {
-        return refuse("exists; --force replaces it, or name another (-o)".into());
-    }
-    let (journal, state) = Journal::open(&journal_path)?;
-    match (plan.mode, state.stage) {
-        (Mode::Force, _) | (_, Stage::Empty) if plan.mode == Mode::Force || !exists => {
-            anew(plan, journal, on_event)
-        }
-        (Mode::Fresh, Stage::Working) => refuse(format!(
-            "an unfinished run of it is there ({} of {} inputs done): --resume goes on with it, --force begins anew",
-            state.done.len(),
-            state.inputs
-        )),
-        (Mode::Fresh, _) if exists => refuse("exists; --force replaces it, or name another (-o)".into()),
-        (_, Stage::Empty) => refuse("exists, and its journal is empty; --force replaces it".into()),
-        // Somebody has taken the output away.
-        (_, Stage::Finished) if !exists => anew(plan, journal, on_event),
-        _ => go_on(plan, journal, state, on_event),
-    }
-}
-
-fn anew<'a>(plan: &Plan<'a>, mut journal: Journal, on_event: &mut dyn FnMut(Event)) -> Result<Begun<'a>> {
-    let (rows_path, kept_rows) = rows_paths(&plan.target.file);
-    for old in [&rows_path, &kept_rows] {
-        match std::fs::remove_file(old) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&error, old)),
-            _ => {}
-        }
-    }
-    journal.begin(&plan.job)?;
-    let mut found = 0;
-    let listed = list(&plan.job.sources, &plan.job.list, &mut |input| {
-        found += 1;
-        if found % 10_000 == 0 {
-            on_event(Event::Listing(found));
-        }
-        journal.input(&input)
-    })?;
-    for warning in warnings(&listed) {
-        on_event(Event::Warning(warning));
-    }
-    journal.listed()?;
-    let summary = Summary { inputs: listed.inputs, ..Summary::default() };
-    Run::new(plan, journal, Vec::new(), 0, summary).map(Begun::Working)
-}
-
-fn warnings(listed: &Listed) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let PassedOver { count: 1.., first: Some(first) } = &listed.passed_over {
-        let count = listed.passed_over.count;
-        warnings.push(format!(
-            "files that are no media are passed over: {count} (the first: {})",
-            first.display()
-        ));
-    }
-    if listed.twice > 0 {
-        warnings.push(format!("inputs that are named again and worked on once: {}", listed.twice));
-    }
-    if listed.inputs == 0 {
-        warnings.push("there are no inputs".into());
-    }
-    warnings
-}
-
-fn go_on<'a>(
-    plan: &Plan<'a>,
-    mut journal: Journal,
-    state: State,
-    on_event: &mut dyn FnMut(Event),
-) -> Result<Begun<'a>> {
-    let output = &plan.target.file;
-    if let Some(was) = &state.job {
-        plan.job.check(was).map_err(|error| error.with_path(output))?;
-        if plan.job.manifests != was.manifests {
-            let message = "a manifest has changed since the run began, which goes on with the list of then (--force begins anew)";
-            on_event(Event::Warning(message.into()));
-        }
-    }
-    let failed = state.done.iter().filter(|done| done.error.is_some()).count();
-    let retries = plan.mode == Mode::RetryFailed && failed > 0;
-    let mut state = state;
-    if state.stage == Stage::Finished && !retries {
-        on_event(Event::Warning(format!("{} is complete: there is nothing to do", output.display())));
-        let (inputs, skipped) = (state.inputs, state.done.len());
-        return Ok(Begun::Complete(Summary {
-            inputs,
-            skipped,
-            skipped_failed: failed,
-            ..Summary::default()
-        }));
-    }
-    if retries {
-        state.done.retain(|done| done.error.is_none());
-    }
-    let (rows_path, kept_rows) = rows_paths(output);
-    if !rows_path.exists() && kept_rows.exists() {
-        std::fs::rename(&kept_rows, &rows_path).map_err(|error| Error::io(&error, &rows_path))?;
-    }
-    // A row that is not there as it was written is made again.
-    match rows_path.exists() {
-        true => {
-            let mut rows = Rows::open(&rows_path)?;
-            state.done.retain(|done| rows.read(&Place::of(done)).is_ok());
-        }
-        false => state.done.clear(),
-    }
-    let is_done = unchanged(&mut journal, &state, plan.job.verify, on_event)?;
-    if retries {
-        journal.retry()?;
-    }
-    let good = state.done.iter().map(|done| done.start + done.length).max().unwrap_or(0);
-    let skipped_failed = state.done.iter().filter(|done| done.error.is_some() && is_done[done.index]).count();
-    let skipped = is_done.iter().filter(|&&is_done| is_done).count();
-    let summary = Summary { inputs: state.inputs, skipped, skipped_failed, ..Summary::default() };
-    Run::new(plan, journal, is_done, good, summary).map(Begun::Working)
-}
-
-/// Which inputs are done, and are as they were then.
-///
-/// # Errors
-/// [`ErrorKind::NotFound`] where none of those that were there is there any more.
-fn unchanged(
-    journal: &mut Journal,
-    state: &State,
-    verify: bool,
-    on_event: &mut dyn FnMut(Event),
-) -> Result<Vec<bool>> {
-    let mut is_done = vec![false; state.inputs];
-    let mut known = vec![Identity::None; if state.done.is_empty() { 0 } else { state.inputs }];
-    for done in &state.done {
-        (is_done[done.index], known[done.index]) = (true, done.identity);
-    }
-    let (mut changed, mut gone, mut there) = (0, 0, 0);
-    let mut first_gone = String::new();
-    let mut inputs = journal.inputs()?;
-    for first in (0..known.len()).step_by(CHECKED_AT_ONCE) {
-        let count = CHECKED_AT_ONCE.min(known.len() - first);
-        let paths = (0..count).map(|_| inputs.next_input()).collect::<Result<Vec<_>>>()?;
-        let now: Vec<Identity> = paths
-            .par_iter()
-            .enumerate()
-            .map(|(i, input)| match input {
-                Some(input) if is_done[first + i] && input.is_text => {
-                    Identity::of(input.path.as_ref(), verify)
-                }
-                _ => Identity::None,
-            })
-            .collect();
-        for (i, (input, now)) in paths.iter().zip(now).enumerate() {
-            if !is_done[first + i] {
-                continue;
-            }
-            match (known[first + i], now) {
-                (Identity::None, Identity::None) => {}
-                // Its row stays: the recording is no longer there to say otherwise.
-                (_, Identity::None) => {
-                    gone += 1;
-                    if let (1, Some(input)) = (gone, input) {
-                        first_gone.clone_from(&input.path);
-                    }
-                }
-                (was, now) if was == now => there += 1,
-                _ => {
-                    there += 1;
-                    changed += 1;
-                    is_done[first + i] = false;
-                }
-            }
-        }
-    }
-    if gone > 0 && there == 0 {
-        let message = format!(
-            "and all other inputs that are done ({gone}) are gone; is the disk that holds them mounted?"
-        );
-        return Err(Error::new(ErrorKind::NotFound, message).with_path(first_gone));
-    }
-    if gone > 0 {
-        on_event(Event::Warning(format!(
-            "{gone} inputs are gone since (the first: {first_gone}); their rows stay"
-        )));
-    }
-    if changed > 0 {
-        on_event(Event::Warning(format!(
-            "inputs that have changed since and are worked on again: {changed}"
-        )));
-    }
-    Ok(is_done)
-}
-
-fn rows_paths(output: &Path) -> (PathBuf, PathBuf) {
-    (beside(output, ".partial"), beside(output, ".rows"))
-}
-
 impl<'a> Run<'a> {
     /// `good` bytes of rows count.
-    fn new(
+    pub fn new(
         plan: &Plan<'a>,
         journal: Journal,
         is_done: Vec<bool>,
@@ -420,7 +218,7 @@ impl<'a> Run<'a> {
                 waiting => waiting,
             };
             let Some((item, size)) = taken else { break };
-            (bytes, names) = (bytes + size, names + item.path.len());
+            (bytes, names) = (bytes + size, names + item.bytes());
             if !group.is_empty() && (bytes > GROUP_BYTES || names > GROUP_NAMES) {
                 *next = Some((item, size));
                 break;

@@ -1,18 +1,22 @@
 //! A directory to which files are added: each is worked on when it is completely written.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::journal::{Identity, Job, Journal, Stage};
-use super::list::{Input, list};
+use super::journal::{Done, Identity, Job, Journal, Stage};
+use super::list::{Input, check_sources, list};
 use super::log::{Log, LogOptions, SYNC_INTERVAL, looked_up};
 use super::pool::{Item, Outcome, Pool, WorkerCommand};
 use super::run::{Event, GROUP, GROUP_BYTES, Summary, beside};
+use crate::files::AtomicFile;
 use crate::{Error, ErrorKind, Result};
 
 /// How long answers are waited for before the directories are looked at again.
@@ -67,6 +71,8 @@ struct Watch<'a> {
     begun: HashSet<u128>,
     /// The number of the next one.
     next: usize,
+    /// A directory is missing, which has been said.
+    is_waiting: bool,
 }
 
 fn begin<'a>(plan: &WatchPlan<'a>) -> Result<Watch<'a>> {
@@ -78,16 +84,23 @@ fn begin<'a>(plan: &WatchPlan<'a>) -> Result<Watch<'a>> {
             "exists and was not written by `percept watch`; --force replaces it, or name another (-o)";
         return Err(Error::new(ErrorKind::Config, message).with_path(output));
     }
+    drop(AtomicFile::create(output)?);
     let (mut journal, state) = Journal::open(&journal_path)?;
-    let mut good = state.done.iter().map(|done| done.start + done.length).max().unwrap_or(0).min(length);
-    let mut next = state.inputs;
     if state.stage == Stage::Empty || plan.force {
         journal.begin(&plan.job)?;
         journal.listed()?;
-        (good, next) = (0, 0);
     } else if let Some(was) = &state.job {
         plan.job.check(was).map_err(|error| error.with_path(output))?;
     }
+    let mut next = if plan.force { 0 } else { state.inputs };
+    // Where the output was taken away, it begins anew.
+    let known_rows = state.done.last().map_or(0, |done| done.start + done.length).min(length);
+    let good = match plan.force {
+        true => 0,
+        false => {
+            recover(&mut journal, output, known_rows, &mut next).map_err(|error| error.with_path(output))?
+        }
+    };
     let known = journal.known()?.into_iter().map(|(path, identity)| (key(path.as_ref()), identity)).collect();
     let options = LogOptions {
         verify: false,
@@ -96,7 +109,50 @@ fn begin<'a>(plan: &WatchPlan<'a>) -> Result<Watch<'a>> {
         error_row: plan.error_row,
     };
     let log = Log::open(journal, output.clone(), good, Summary::default(), options)?;
-    Ok(Watch { log, known, settling: HashMap::new(), waiting: VecDeque::new(), begun: HashSet::new(), next })
+    Ok(Watch {
+        log,
+        known,
+        settling: HashMap::new(),
+        waiting: VecDeque::new(),
+        begun: HashSet::new(),
+        next,
+        is_waiting: false,
+    })
+}
+
+/// Rows behind the last one that the journal knows were written just before a kill, or the journal is damaged: they stay,
+/// and their inputs are done. Gives the bytes of whole rows.
+fn recover(journal: &mut Journal, output: &Path, known: u64, next: &mut usize) -> Result<u64> {
+    let failed = |error: io::Error| Error::io(&error, output);
+    let Ok(mut file) = File::open(output) else { return Ok(0) };
+    file.seek(SeekFrom::Start(known)).map_err(failed)?;
+    let (mut reader, mut start, mut row) = (BufReader::new(file), known, Vec::new());
+    loop {
+        row.clear();
+        let length = reader.read_until(b'\n', &mut row).map_err(failed)? as u64;
+        let Some(text) = row.strip_suffix(b"\n") else { break };
+        if let Ok(RowOf { input: InputOf { path } }) = serde_json::from_slice(text) {
+            let identity = Identity::of(path.as_ref(), false);
+            journal.input(&Input { path: path.into(), root: 0 })?;
+            let sum = crc32fast::hash(text);
+            journal.done(&Done { index: *next, start, length, sum, error: None, identity })?;
+            *next += 1;
+        }
+        start += length;
+    }
+    journal.sync()?;
+    Ok(start)
+}
+
+/// What of a row says which input it is of.
+#[derive(Deserialize)]
+struct RowOf {
+    input: InputOf,
+}
+
+#[derive(Deserialize)]
+struct InputOf {
+    path: String,
 }
 
 fn key(path: &Path) -> u128 {
@@ -111,7 +167,7 @@ impl Watch<'_> {
         while !stop.load(Ordering::Relaxed) {
             if Instant::now() >= next_look {
                 let began = Instant::now();
-                self.look(plan)?;
+                self.look(plan, on_event)?;
                 next_look = Instant::now() + plan.interval.max(began.elapsed() * LOOKING);
             }
             while !self.waiting.is_empty() && pool.has_room() {
@@ -136,12 +192,23 @@ impl Watch<'_> {
     }
 
     /// Finds files that are new or have changed, and are completely written.
-    fn look(&mut self, plan: &WatchPlan) -> Result<()> {
+    fn look(&mut self, plan: &WatchPlan, on_event: &mut dyn FnMut(Event)) -> Result<()> {
+        if let Err(error) = check_sources(&plan.job.sources) {
+            if !self.is_waiting {
+                on_event(Event::Warning(format!("{error}; it is waited for")));
+            }
+            self.is_waiting = true;
+            return Ok(());
+        }
+        self.is_waiting = false;
         let mut settling = std::mem::take(&mut self.settling);
         list(&plan.job.sources, &plan.job.list, &mut |Input { path, root }| {
             let key = key(&path);
             // What is gone again, or is no text, has no row.
             let (Ok(metadata), Some(name)) = (std::fs::metadata(&path), path.to_str()) else { return Ok(()) };
+            if path.file_name() == plan.output.file_name() && is_same(&path, &plan.output) {
+                return Ok(());
+            }
             let identity = Identity::of_metadata(&metadata);
             if self.begun.contains(&key) || self.known.get(&key) == Some(&identity) {
                 return Ok(());
@@ -185,13 +252,24 @@ impl Watch<'_> {
         };
         let key = key(item.path.as_ref());
         self.begun.remove(&key);
+        let is_missing = match &outcome {
+            Outcome::Answered(_, answer) => {
+                answer.error.as_ref().is_some_and(|error| error.kind == ErrorKind::NotFound)
+            }
+            Outcome::Lost(..) => false,
+        };
         // Moved on by somebody before it was read.
-        if !Path::new(&item.path).exists() && self.log.disks.lost().is_none() {
+        if is_missing && self.log.disks.lost().is_none() {
             return Ok(());
         }
         self.known.insert(key, item.identity);
+        self.log.begin_anew_if_moved()?;
         self.log.take(outcome, on_event)
     }
+}
+
+fn is_same(path: &Path, other: &Path) -> bool {
+    path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| path == other))
 }
 
 /// Whether a file was last changed longer ago.

@@ -15,7 +15,7 @@ use crate::batch::journal::Job;
 use crate::batch::list::{ListOptions, Shard, Source};
 use crate::batch::pool::WorkerCommand;
 use crate::batch::protocol::raw;
-use crate::batch::run::{Mode, Plan, run as run_batch, sources_of};
+use crate::batch::run::{Mode, Plan, beside, run as run_batch, sources_of};
 use crate::model::{Builtin, Model, Task};
 use crate::output::rows::{BatchModel, BatchRecord, EventModel, RowFormat, Tree};
 use crate::pipeline::Tagger;
@@ -133,7 +133,10 @@ pub struct WorkerArgs {
 pub fn run(args: Args) -> Result<ExitCode> {
     let (named, task) = args.work.resolve()?;
     let model_file = args.work.model.as_ref().map(Path::new);
-    refuse_overwriting(Some(&args.output), args.manifest.iter().map(PathBuf::as_path).chain(model_file))?;
+    for ending in ["", ".partial", ".rows", ".journal"] {
+        let written = beside(&args.output, ending);
+        refuse_overwriting(Some(&written), args.manifest.iter().map(PathBuf::as_path).chain(model_file))?;
+    }
     let target = target(&args, named.as_ref(), task)?;
     let mut job = job(&args, named.as_ref(), task, &target)?;
     if job.sources.is_empty() {
@@ -243,6 +246,15 @@ fn target(args: &Args, named: Option<&Model>, task: Task) -> Result<Target> {
     }
     let directory = &args.output;
     std::fs::create_dir_all(directory).map_err(|error| Error::io(&error, directory))?;
+    let mut entries = std::fs::read_dir(directory).map_err(|error| Error::io(&error, directory))?;
+    if entries.next().is_some()
+        && !directory.join(ROWS_OF_TREE).with_added_extension("journal").exists()
+        && !args.force
+    {
+        let message =
+            "is not empty, and files in it might be replaced: name a new directory (-o), or --force";
+        return Err(Error::new(ErrorKind::Config, message).with_path(directory));
+    }
     let mut models = BTreeMap::new();
     let loaded = match named {
         Some(model) => vec![model.clone()],

@@ -42,6 +42,9 @@ pub struct Args {
     model_sha256: Option<String>,
 }
 
+/// What the program needs at least.
+const MIN_MEMORY: f64 = 67_108_863.0;
+
 /// An amount of memory: `2GiB`, `500MB`, bytes.
 pub fn bytes(text: &str) -> std::result::Result<u64, String> {
     let units: [(&str, u64); 10] = [
@@ -59,6 +62,9 @@ pub fn bytes(text: &str) -> std::result::Result<u64, String> {
     let with_unit = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
     let (number, unit) = with_unit.unwrap_or((text, &1));
     match number.trim().parse::<f64>() {
+        Ok(number) if number * *unit as f64 <= MIN_MEMORY => {
+            Err("less than the program itself takes; at least 64MiB are due".into())
+        }
         Ok(number) if number > 0.0 && number * *unit as f64 <= 1e18 => Ok((number * *unit as f64) as u64),
         _ => Err("an amount of memory is due, such as 2GiB or 500MB".into()),
     }
@@ -118,9 +124,9 @@ mod tests {
     fn memory_has_units() {
         assert_eq!(bytes("2GiB"), Ok(2 << 30));
         assert_eq!(bytes("500MB"), Ok(500_000_000));
-        assert_eq!(bytes("1.5 KiB"), Ok(1536));
-        assert_eq!(bytes("4096"), Ok(4096));
-        for wrong in ["", "GiB", "-1", "0", "nan", "1e30", "2GiBs"] {
+        assert_eq!(bytes("100000.5 KiB"), Ok(102_400_512));
+        assert_eq!(bytes("67108864"), Ok(64 << 20));
+        for wrong in ["", "GiB", "-1", "0", "nan", "1e30", "2GiBs", "63MiB"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
     }

@@ -96,6 +96,34 @@ fn a_finished_output_is_replaced_only_with_force() {
 }
 
 #[test]
+fn nothing_is_replaced_that_is_not_the_output() {
+    let place = recordings();
+    assert_eq!(batch(&place, &["in", "-o", "out.jsonl"]).code(), 1);
+    let before = std::fs::read(place.path("out.jsonl")).unwrap();
+    // A slip of the finger costs nothing.
+    batch(&place, &["im", "-o", "out.jsonl", "--force"]).assert_fatal(&["im: no such file"]);
+    batch(&place, &["--manifest", "no.txt", "-o", "out.jsonl", "--force"]).assert_fatal(&["no.txt: no such"]);
+    assert_eq!(std::fs::read(place.path("out.jsonl")).unwrap(), before);
+    assert!(place.path("out.jsonl.rows").exists());
+
+    let sound = std::fs::read(place.path("in/2.wav")).unwrap();
+    batch(&place, &["in/2.wav", "-o", "in/2.wav", "--force", "--format", "jsonl"])
+        .assert_fatal(&["is both read and to be written"]);
+    assert_eq!(std::fs::read(place.path("in/2.wav")).unwrap(), sound);
+    place.write("x.rows", "in/2.wav\n");
+    batch(&place, &["--manifest", "x.rows", "-o", "x"])
+        .assert_fatal(&["x.rows: is both read and to be written"]);
+    batch(&place, &["in", "-o", "x"]).assert_fatal(&["x.rows: is in the way"]);
+    assert!(place.path("x.rows").exists());
+    batch(&place, &["in", "-o", "in"]).assert_fatal(&["in: "]);
+    batch(&place, &["in", "-o", "no/x.jsonl"]).assert_fatal(&["no: no such"]);
+    tiny_model(Task::Tag).save(&place.path("tag.safetensors")).unwrap();
+    place
+        .run(&["batch", "-m", "tag.safetensors", "in", "-o", "in", "--format", "audacity"])
+        .assert_fatal(&["in: is not empty"]);
+}
+
+#[test]
 fn what_failed_is_done_again_when_asked_for() {
     let place = recordings();
     assert_eq!(batch(&place, &["in", "-o", "out.csv"]).code(), 1);
@@ -174,6 +202,20 @@ fn events_are_tables_and_trees_of_files() {
     }
     assert_eq!(rows(&place, "tree/results.jsonl").len(), 4);
     assert!(!place.path("tree/bad.wav.selections.txt").exists());
+    // Inputs of one name, and a name that leaves no place for an ending, cost neither a file nor the output.
+    let long = format!("in/{}.wav", "x".repeat(248));
+    place.wav(&long, 1, &tone(800));
+    let more = ["batch", "-m", "tag.safetensors", "in/2.wav", "in", &long, "-o", "more", "--format", "raven"];
+    let more = place.run(&more);
+    assert!(
+        more.code() == 1 && more.stderr().contains("warning: no file of events for in/xxx"),
+        "{}",
+        more.stderr()
+    );
+    assert_eq!(rows(&place, "more/results.jsonl").len(), 5);
+    assert!(place.path("more/in/2.wav.selections.txt").exists());
+    assert!(place.path("more/in/10.wav.selections.txt").exists());
+    std::fs::remove_file(place.path(&long)).unwrap();
     assert_eq!(tag(&["-o", "frames.jsonl", "--frames"]).code(), 1);
     let frames = rows(&place, "frames.jsonl");
     assert_eq!(frames[0]["frames"]["scores"].as_array().unwrap().len(), 101);

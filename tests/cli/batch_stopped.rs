@@ -152,7 +152,7 @@ fn a_changed_file_is_done_again_and_one_that_is_gone_keeps_its_row() {
         stderr.contains("inputs that are gone since, whose rows stay: 1 (the first: in/1.wav)"),
         "{stderr}"
     );
-    assert!(stderr.contains("inputs that have changed since and are worked on again: 1"), "{stderr}");
+    assert!(stderr.contains("inputs that have changed since they were worked on: 1"), "{stderr}");
     let text = std::fs::read_to_string(place.path(OUT)).unwrap();
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 40);
@@ -171,11 +171,7 @@ fn contents_are_compared_when_asked_for() {
     place.wav("in/2.wav", 1, &vec![0.25; 500 + 29 * 2]);
     std::fs::File::options().write(true).open(place.path("in/2.wav")).unwrap().set_modified(changed).unwrap();
     let resumed = place.run(&[&verify[..], &["--resume"]].concat());
-    assert!(
-        resumed.stderr().contains("have changed since and are worked on again: 1"),
-        "{}",
-        resumed.stderr()
-    );
+    assert!(resumed.stderr().contains("have changed since they were worked on: 1"), "{}", resumed.stderr());
     place.run(&args(OUT)).assert_fatal(&["exists; --force"]);
     place.run(&[&args(OUT)[..], &["--resume"]].concat()).assert_fatal(&["--verify"]);
 }

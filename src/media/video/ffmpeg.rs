@@ -47,7 +47,8 @@ impl FfmpegVideo {
         let mut child = decoder(native)?
             // Errors are told from the rest by the level before each line.
             .args(["-nostdin", "-hide_banner", "-nostats", "-v", "level+info"])
-            .args(["-protocol_whitelist", "file,pipe", "-copyts", "-i"])
+            // Threads differ from run to run in what they make of damage.
+            .args(["-threads", "1", "-protocol_whitelist", "file,pipe", "-copyts", "-i"])
             .arg(file_url(path))
             .args(["-map", &format!("0:{index}"), "-an", "-sn", "-dn", "-vf", "showinfo=checksum=0"])
             .args(["-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"])
