@@ -124,6 +124,7 @@ fn go_on<'a>(
             on_event(Event::Warning(message.into()));
         }
     }
+    let (rows_path, kept_rows) = rows_paths(output);
     let failed = state.done.iter().filter(|done| done.error.is_some()).count();
     let retries = plan.mode == Mode::RetryFailed && failed > 0;
     let mut state = state;
@@ -132,6 +133,10 @@ fn go_on<'a>(
         let is_done = unchanged(&mut journal, &state, plan.job.verify, on_event)?;
         if state.done.iter().any(|done| !is_done[done.index]) {
             on_event(Event::Warning("--force makes it anew with what has changed".into()));
+        }
+        // A run may be killed between its last steps.
+        if rows_path.exists() {
+            put_rows_away(&rows_path, &kept_rows, failed)?;
         }
         let (inputs, skipped) = (state.inputs, state.done.len());
         return Ok(Begun::Complete(Summary {
@@ -144,7 +149,6 @@ fn go_on<'a>(
     if retries {
         state.done.retain(|done| done.error.is_none());
     }
-    let (rows_path, kept_rows) = rows_paths(output);
     if !rows_path.exists() && kept_rows.exists() {
         std::fs::rename(&kept_rows, &rows_path).map_err(|error| Error::io(&error, &rows_path))?;
     }
@@ -261,13 +265,11 @@ fn unchanged(
     }
     if gone > 0 {
         on_event(Event::Warning(format!(
-            "{gone} inputs are gone since (the first: {first_gone}); their rows stay"
+            "inputs that are gone since, whose rows stay: {gone} (the first: {first_gone})"
         )));
     }
     if changed > 0 {
-        on_event(Event::Warning(format!(
-            "inputs that have changed since and are worked on again: {changed}"
-        )));
+        on_event(Event::Warning(format!("inputs that have changed since they were worked on: {changed}")));
     }
     Ok(is_done)
 }
@@ -275,4 +277,13 @@ fn unchanged(
 /// Where rows are written, and where they wait for a retry.
 pub(super) fn rows_paths(output: &Path) -> (PathBuf, PathBuf) {
     (beside(output, ".partial"), beside(output, ".rows"))
+}
+
+/// The output is there: rows are needed only where some are to be made again.
+pub(super) fn put_rows_away(rows: &Path, kept: &Path, without_result: usize) -> Result<()> {
+    let put_away = match without_result {
+        0 => std::fs::remove_file(rows),
+        _ => std::fs::rename(rows, kept),
+    };
+    put_away.map_err(|error| Error::io(&error, rows))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
-use super::begin::{begin, rows_paths};
+use super::begin::{begin, put_rows_away, rows_paths};
 use super::finish::{Target, finish};
 use super::journal::{Inputs, Job, Journal, ListedInput};
 use super::list::Source;
@@ -127,7 +127,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> R
     worked.and(synced)?;
     finish(&mut run.log.journal, &plan.target, &run.log.rows_path, &plan.job.sources, on_event)?;
     run.log.journal.finished()?;
-    run.put_rows_away()?;
+    put_rows_away(&run.log.rows_path, &run.kept_rows, run.log.summary.without_result())?;
     Ok(run.log.summary)
 }
 
@@ -245,14 +245,5 @@ impl<'a> Run<'a> {
             self.log.refuse(index, &error, on_event)?;
         }
         Ok(None)
-    }
-
-    /// The output is there: rows are needed only where some are to be made again.
-    fn put_rows_away(&self) -> Result<()> {
-        let put_away = match self.log.summary.without_result() {
-            0 => std::fs::remove_file(&self.log.rows_path),
-            _ => std::fs::rename(&self.log.rows_path, &self.kept_rows),
-        };
-        put_away.map_err(|error| Error::io(&error, &self.log.rows_path))
     }
 }

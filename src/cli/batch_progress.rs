@@ -104,9 +104,7 @@ impl Progress {
         ));
         match summary.without_result() {
             0 => {}
-            count => {
-                say(format_args!("{count} inputs have a row with an error; --retry-failed does them again"))
-            }
+            failed => say(format_args!("{} without a result; --retry-failed does them again", count(failed))),
         }
     }
 

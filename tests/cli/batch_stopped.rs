@@ -65,7 +65,7 @@ fn killed_at_fifty_moments_it_ends_with_the_same_bytes() {
         if place.path(OUT).exists() {
             assert!(std::fs::read(place.path(OUT)).unwrap() == whole, "after {kills} kills");
             resumed += 1;
-            for name in [OUT, "out.jsonl.journal", "out.jsonl.rows"] {
+            for name in [OUT, "out.jsonl.journal", "out.jsonl.rows", "out.jsonl.partial"] {
                 std::fs::remove_file(place.path(name)).ok();
             }
         }
@@ -192,9 +192,12 @@ fn a_disk_that_is_gone_stops_it_instead_of_costing_rows() {
     let place = recordings(40);
     assert_eq!(place.run(&[&args(OUT)[..], &["--fail-fast", "--jobs", "1"]].concat()).code(), 2);
     std::fs::rename(place.path("in"), place.path("elsewhere")).unwrap();
-    place
-        .run(&[&args(OUT)[..], &["--resume"]].concat())
-        .assert_fatal(&["is the disk that holds them mounted?"]);
+    let resume = || place.run(&[&args(OUT)[..], &["--resume"]].concat());
+    resume().assert_fatal(&["in: no such file"]);
+    // As a mount point without its disk.
+    std::fs::create_dir(place.path("in")).unwrap();
+    resume().assert_fatal(&["is the disk that holds them mounted?"]);
+    std::fs::remove_dir(place.path("in")).unwrap();
     std::fs::rename(place.path("elsewhere"), place.path("in")).unwrap();
-    assert_eq!(place.run(&[&args(OUT)[..], &["--resume"]].concat()).code(), 1);
+    assert_eq!(resume().code(), 1);
 }
