@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::finish::{Place, Rows};
-use super::journal::{Identity, Journal, Stage, State};
+use super::finish::Rows;
+use super::journal::{Identity, Journal, Place, Stage, State};
 use super::list::{Listed, Source, check_sources, list};
 use super::run::{Begun, Event, Mode, Plan, Run, Summary, beside};
 use crate::files::AtomicFile;

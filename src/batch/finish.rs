@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
-use super::journal::{Done, Journal};
+use super::journal::{Journal, Place};
 use super::list::Source;
 use super::run::Event;
 use crate::files::AtomicFile;
@@ -30,12 +30,7 @@ pub fn finish(
     sources: &[Source],
     on_event: &mut dyn FnMut(Event),
 ) -> Result<()> {
-    let state = journal.state()?;
-    let mut places = vec![Place::default(); state.inputs];
-    for done in &state.done {
-        places[done.index] = Place::of(done);
-    }
-    drop(state);
+    let places = journal.places()?;
     let mut rows = Rows::open(rows)?;
     let mut taken = Places::default();
     let mut inputs = journal.inputs()?;
@@ -101,20 +96,6 @@ pub(super) struct Rows<'a> {
     length: u64,
     position: u64,
     row: Vec<u8>,
-}
-
-/// Where a row is, and its CRC-32.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place {
-    start: u64,
-    length: u64,
-    sum: u32,
-}
-
-impl Place {
-    pub fn of(done: &Done) -> Self {
-        Self { start: done.start, length: done.length, sum: done.sum }
-    }
 }
 
 impl<'a> Rows<'a> {

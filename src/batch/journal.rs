@@ -70,6 +70,20 @@ pub struct Done {
     pub identity: Identity,
 }
 
+/// Where a row is, and its CRC-32.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    pub start: u64,
+    pub length: u64,
+    pub sum: u32,
+}
+
+impl Place {
+    pub fn of(done: &Done) -> Self {
+        Self { start: done.start, length: done.length, sum: done.sum }
+    }
+}
+
 /// How far a journal has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -258,13 +272,20 @@ impl Journal {
         self.failed(synced)
     }
 
-    /// What it says now.
-    pub fn state(&mut self) -> Result<State> {
-        let flushed = self.file.flush();
-        self.failed(flushed)?;
-        let file = File::open(&self.path);
-        let read = read_state(&self.failed(file)?);
-        Ok(self.failed(read)?.0)
+    /// Where the row of each input is: the last one that was written.
+    pub(super) fn places(&mut self) -> Result<Vec<Place>> {
+        let mut places = Vec::new();
+        self.each_record(|kind, body| match kind {
+            'F' => places.push(Place::default()),
+            'D' => {
+                let done = parse_done(body);
+                if let Some((place, done)) = done.and_then(|done| Some((places.get_mut(done.index)?, done))) {
+                    *place = Place::of(&done);
+                }
+            }
+            _ => {}
+        })?;
+        Ok(places)
     }
 
     /// The inputs, in their order.
@@ -275,21 +296,28 @@ impl Journal {
 
     /// What each input was known by when it was done; a later one counts.
     pub fn known(&mut self) -> Result<Vec<(String, Identity)>> {
+        let (mut inputs, mut known) = (Vec::new(), Vec::new());
+        self.each_record(|kind, body| match kind {
+            'F' => inputs.push(parse_input(body).map_or(String::new(), |input| input.path)),
+            'D' => known.extend(parse_done(body).and_then(|done| {
+                let path = inputs.get_mut(done.index)?;
+                Some((std::mem::take(path), done.identity))
+            })),
+            _ => {}
+        })?;
+        Ok(known)
+    }
+
+    fn each_record(&mut self, mut take: impl FnMut(char, &str)) -> Result<()> {
         let flushed = self.file.flush();
         self.failed(flushed)?;
         let file = File::open(&self.path);
         let mut lines = Lines::new(self.failed(file)?);
-        let (mut inputs, mut known) = (Vec::new(), Vec::new());
         loop {
             let next = lines.next_record();
             match self.failed(next)? {
-                None => return Ok(known),
-                Some(('F', body)) => inputs.push(parse_input(body).map_or(String::new(), |input| input.path)),
-                Some(('D', body)) => known.extend(parse_done(body).and_then(|done| {
-                    let path = inputs.get_mut(done.index)?;
-                    Some((std::mem::take(path), done.identity))
-                })),
-                Some(_) => {}
+                None => return Ok(()),
+                Some((kind, body)) => take(kind, body),
             }
         }
     }

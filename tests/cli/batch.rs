@@ -275,6 +275,11 @@ fn a_thousand_files_with_every_damaged_one_of_the_zoo() {
         assert!(kind != "internal", "{row}");
         assert!(!path.starts_with("good/") || row["status"] == "ok", "{row}");
     }
+    // Whatever is damaged is told in the same words each time.
+    batch(&place, &["--manifest", "list.txt", "-o", "again.jsonl", "--jobs", "3"]);
+    assert!(
+        std::fs::read(place.path("again.jsonl")).unwrap() == std::fs::read(place.path("out.jsonl")).unwrap()
+    );
     let failed = rows.iter().filter(|row| row["status"] == "error").count();
     assert!((10..in_zoo).contains(&failed), "{failed} of {in_zoo} failed");
 }
