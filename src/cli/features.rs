@@ -176,7 +176,7 @@ fn write_picture(args: &Args, model: &Model, options: &MediaOptions) -> Result<(
     })?;
     let seen = seen.into_inner();
     let name = args.file.file_name().unwrap_or(args.file.as_os_str()).to_string_lossy();
-    seen.save(&args.output, &format!("{name}, as {} is given it", model.header().name))?;
+    seen.save(&args.output, &format!("{name}, as the model {} sees it", model.header().name))?;
     Ok((media, frames_written(args, FeaturesFormat::Png, model, seen.num_frames())))
 }
 

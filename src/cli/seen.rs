@@ -34,6 +34,8 @@ struct Part {
     range: Range<usize>,
     panel: Panel,
     draws: Draws,
+    /// The numbers of the frame before, for [`Draws::Change`].
+    before: Vec<f32>,
 }
 
 /// How numbers become what is seen.
@@ -44,7 +46,9 @@ enum Draws {
     /// As the planes of a picture `[planes, height, width]`, before they are scaled.
     Pixels { planes: usize, height: usize, width: usize, signed: bool },
     /// Their mean size, before they are scaled.
-    MeanSize,
+    Size,
+    /// How much they differ from those of the frame before on average, before they are scaled.
+    Change,
 }
 
 impl SeenFrames {
@@ -121,12 +125,20 @@ impl Part {
                     &VideoFrame { width: width as u32, height: height as u32, pixels, ticks: 0 },
                 );
             }
-            (Draws::MeanSize, View::Area(area)) => {
-                area.push(raw.iter().map(|x| x.abs()).sum::<f32>() / raw.len().max(1) as f32);
+            (Draws::Size, View::Area(area)) => area.push(mean(raw.iter().map(|x| x.abs()))),
+            (Draws::Change, View::Area(area)) => {
+                area.push(mean(raw.iter().zip(&self.before).map(|(x, before)| (x - before).abs())));
+                self.before = raw.to_vec();
             }
             _ => {}
         }
     }
+}
+
+/// 0 of nothing.
+fn mean(values: impl Iterator<Item = f32>) -> f32 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    sum / f32::max(count, 1.0)
 }
 
 /// A panel for the features, and one for each of their deltas.
@@ -143,7 +155,7 @@ fn sound(features: &FeatureConfig, scaled: Normalize) -> Vec<Part> {
         FeatureKind::Power => format!("{name}: {dim} bins"),
         FeatureKind::LogMel => format!("{name}: {dim} bands, {} to {highest} Hz", features.fmin),
         FeatureKind::Mfcc => {
-            format!("{name}: {dim} of {} bands, {} to {highest} Hz", features.n_mels, features.fmin)
+            format!("{name}: {dim}, of {} mel bands, {} to {highest} Hz", features.n_mels, features.fmin)
         }
     };
     let side = match features.kind {
@@ -173,24 +185,28 @@ fn pictures(video: &VideoConfig, scaled: Normalize) -> Vec<Part> {
         let planes = |signed| Draws::Pixels { planes: video.color.planes(), height, width, signed };
         let strip = || View::Strip(Strip::pixelated());
         let mut part = |caption: String, view, draws| {
-            parts.push(Part { range: range.clone(), panel: Panel { caption, view }, draws });
+            parts.push(Part {
+                range: range.clone(),
+                panel: Panel { caption, view },
+                draws,
+                before: Vec::new(),
+            });
         };
         let unit = unit("", scaled);
         match feature {
             VideoFeature::Thumbnail => {
                 part(format!("thumbnail: {width} x {height}, {color}"), strip(), planes(false));
-                part("brightness: mean of the thumbnail".into(), View::Area(Area::new()), Draws::MeanSize);
+                if !video.features.contains(&VideoFeature::Difference) {
+                    let caption = "movement: mean size of the difference from the frame before";
+                    part(caption.into(), View::Area(Area::new()), Draws::Change);
+                }
             }
             VideoFeature::Difference => {
                 let caption = format!(
                     "difference from the frame before: {width} x {height}, {color}; gray is none, drawn {CONTRAST} times as strong"
                 );
                 part(caption, strip(), planes(true));
-                part(
-                    "movement: mean size of the difference".into(),
-                    View::Area(Area::new()),
-                    Draws::MeanSize,
-                );
+                part("movement: mean size of the difference".into(), View::Area(Area::new()), Draws::Size);
             }
             VideoFeature::ColorHistogram => {
                 let caption =
@@ -222,7 +238,7 @@ fn pictures(video: &VideoConfig, scaled: Normalize) -> Vec<Part> {
 
 fn numbers(range: Range<usize>, caption: String, side: Vec<(f32, String)>, unit: String) -> Part {
     let view = View::Spectrogram(Spectrogram::new(range.len(), side), unit);
-    Part { range, panel: Panel { caption, view }, draws: Draws::Numbers }
+    Part { range, panel: Panel { caption, view }, draws: Draws::Numbers, before: Vec::new() }
 }
 
 /// What stands behind the values of colours.
@@ -254,7 +270,7 @@ mod tests {
         let features = FeatureConfig { kind: FeatureKind::Mfcc, delta: 2, ..FeatureConfig::default() };
         let captions = captions(&InputConfig::Audio(features), false);
         assert_eq!(captions.iter().map(|(dim, _)| *dim).collect::<Vec<_>>(), [20; 3]);
-        assert!(captions[0].1.contains("20 of 64 bands, 0 to 8000 Hz"), "{captions:?}");
+        assert!(captions[0].1.contains("20, of 64 mel bands, 0 to 8000 Hz"), "{captions:?}");
         assert!(captions[2].1.starts_with("delta-delta: mel-frequency"), "{captions:?}");
     }
 
@@ -268,7 +284,7 @@ mod tests {
             ..VideoConfig::default()
         };
         let mut seen = SeenFrames::new(&InputConfig::Video(video), false);
-        assert_eq!(seen.parts.len(), 4);
+        assert_eq!(seen.parts.len(), 3);
         let frame: Vec<f32> = (0..96).map(|i| if i < 16 { 1.0 } else { 0.0 }).collect();
         let picture = VideoFrame { width: 8, height: 8, pixels: vec![9; 192], ticks: 0 };
         seen.picture(2.0, &picture);
@@ -280,6 +296,17 @@ mod tests {
         for colour in [[255, 0, 0], [128, 128, 128], [9, 9, 9]] {
             assert!(image.pixels().any(|pixel| pixel.0 == colour), "{colour:?}");
         }
+    }
+
+    #[test]
+    fn movement_is_drawn_of_thumbnails_too() {
+        assert_eq!((mean([1.0, 2.0].into_iter()), mean(std::iter::empty())), (1.5, 0.0));
+        let features = vec![VideoFeature::Thumbnail];
+        let video = VideoConfig { width: 4, height: 4, features, frame_rate: 10.0, ..VideoConfig::default() };
+        let mut seen = SeenFrames::new(&InputConfig::Video(video), false);
+        seen.frames(&[[0.5; 16], [0.75; 16]].concat(), &[0.0; 32]);
+        assert_eq!(seen.parts[1].before, [0.75; 16]);
+        assert!(seen.parts[1].panel.caption.starts_with("movement"));
     }
 
     #[test]

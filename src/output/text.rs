@@ -12,8 +12,9 @@ use crate::event::ScoredEvent;
 
 /// Scores stand below each other for labels up to this many characters; a longer label moves its own aside.
 const MAX_LABEL_WIDTH: usize = 40;
-/// Columns of the longest bar.
+/// Columns of the longest bar of a label, and of an event.
 const MAX_BAR: usize = 40;
+const MAX_EVENT_BAR: usize = 20;
 /// Columns of a score: `100.0 %`.
 const SCORE: usize = 7;
 /// Columns before a line, and between what stands in it.
@@ -197,14 +198,14 @@ struct Columns {
 impl Columns {
     /// `place`: columns of what stands before the label.
     fn new(terminal: usize, place: usize, labels: &[String]) -> Self {
-        let place = if place == 0 { 0 } else { place + SPACE };
+        let (place, most_bar) = if place == 0 { (0, MAX_BAR) } else { (place + SPACE, MAX_EVENT_BAR) };
         let room = terminal.saturating_sub(SPACE + place + SPACE + SCORE);
         let wanted = labels.iter().map(|label| width(label)).max().unwrap_or(0);
         let label = wanted.min(MAX_LABEL_WIDTH);
         let most = room.saturating_sub(SPACE + LEAST_BAR);
         let shared = label.min(most.max(2 * room / 3).min(most));
         match shared >= LEAST_LABEL.min(label) && shared > 0 {
-            true => Self { label: shared, bar: (room - SPACE - shared).min(MAX_BAR), wanted },
+            true => Self { label: shared, bar: (room - SPACE - shared).min(most_bar), wanted },
             false => Self { label: label.min(room), bar: 0, wanted },
         }
     }

@@ -66,7 +66,7 @@ impl Area {
             let share = (self.0.loudest_at(x, axis.width) / highest).clamp(0.0, 1.0);
             let height = (share * AREA_HEIGHT as f32).round() as u32;
             let bar = Rect { x: axis.left + x, y: y + AREA_HEIGHT - height, width: 1, height };
-            canvas.fill(bar, LABELS[0], 0.75);
+            canvas.fill(bar, LABELS[0], 0.5);
         }
         let right = axis.left.saturating_sub(TICK_SPACE);
         canvas.text_before(right, y, &value(highest), SMALL, INK);
@@ -174,7 +174,7 @@ fn value(value: f32) -> String {
     let text = match value.abs() {
         0.0 => "0".to_string(),
         size if size < 1e-2 || size >= 1e5 => format!("{value:.1e}"),
-        size => format!("{value:.0$}", (2.0 - size.log10().floor()).clamp(0.0, 2.0) as usize),
+        size => format!("{value:.0$}", (2.0 - size.log10().floor()).clamp(0.0, 4.0) as usize),
     };
     shortened(&text, LONGEST_VALUE)
 }
@@ -230,7 +230,7 @@ mod tests {
         let mut odd = panels(1);
         odd[1].view = View::Area(Area::new());
         if let View::Area(area) = &mut odd[1].view {
-            [f32::NAN, f32::INFINITY, -1.0].map(|value| area.push(value));
+            [f32::NAN, f32::INFINITY, -1.0].into_iter().for_each(|value| area.push(value));
         }
         odd[2].caption = "long ".repeat(1000);
         draw(&odd, 1.0);
@@ -239,6 +239,6 @@ mod tests {
     #[test]
     fn values_have_three_digits() {
         let written = [0.0, -1.234, 0.567, 98.76, -123.4, 1234.5, 1e-9, 1e30].map(value);
-        assert_eq!(written, ["0", "-1.23", "0.57", "98.8", "-123", "1234", "1.0e-9", "1.0e30"]);
+        assert_eq!(written, ["0", "-1.23", "0.567", "98.8", "-123", "1234", "1.0e-9", "1.0e30"]);
     }
 }
