@@ -173,8 +173,10 @@ fn draw_scale(canvas: &mut Canvas, y: u32, axis: &TimeAxis, (low, high): (f32, f
 fn value(value: f32) -> String {
     let text = match value.abs() {
         0.0 => "0".to_string(),
-        size if size < 1e-2 || size >= 1e5 => format!("{value:.1e}"),
-        size => format!("{value:.0$}", (2.0 - size.log10().floor()).clamp(0.0, 4.0) as usize),
+        size if (1e-2..1e5).contains(&size) => {
+            format!("{value:.0$}", (2.0 - size.log10().floor()).clamp(0.0, 4.0) as usize)
+        }
+        _ => format!("{value:.1e}"),
     };
     shortened(&text, LONGEST_VALUE)
 }
