@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::inputs::{Inputs, in_order, refuse_overwriting};
 use super::media_args::MediaArgs;
 use super::model_choice::Models;
+use super::terminal::terminal;
 use super::{Jobs, exit_code, one_input, refuse_stdin, report, written};
 use crate::media::{Media, MediaOptions};
 use crate::model::Task;
@@ -67,7 +68,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let options = args.media.options();
     let out = args.output.as_deref();
     let format = args.format.or_else(|| out.and_then(Format::from_path)).unwrap_or_default();
-    let mut writer = Writer::new(format, Destination::new(out)?, inputs.several());
+    let mut writer = Writer::new(format, Destination::new(out)?, inputs.several(), terminal(out));
 
     let mut failed = 0;
     let top_k = args.top_k.get();

@@ -55,7 +55,7 @@ impl Drawing {
 }
 
 /// Where round frequencies lie among the mel bands, 0 at the bottom to 1.
-fn ticks(input: &InputConfig) -> Vec<(f32, String)> {
+pub(super) fn ticks(input: &InputConfig) -> Vec<(f32, String)> {
     let InputConfig::Audio(features) = input else { return Vec::new() };
     let hz = [100.0, 200.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0, 32_000.0, 64_000.0, 128_000.0];
     hz.into_iter().filter_map(|hz| Some((features.place_of(hz)?, format!("{hz}")))).collect()

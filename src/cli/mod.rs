@@ -9,13 +9,16 @@ mod classify;
 mod data;
 mod drawing;
 mod evaluate;
+mod features;
 mod info;
 mod inputs;
 mod media_args;
 mod model_choice;
 mod probe;
 mod schema;
+mod seen;
 mod tag;
+mod terminal;
 mod train;
 mod train_files;
 mod train_progress;
@@ -51,6 +54,7 @@ Examples:
   percept train calls/ -o birds.safetensors        make your own: one folder a label
   percept evaluate -m birds.safetensors test/      how good it is
   percept probe interview.mp4                      what a file holds
+  percept features call.wav -o call.png            what the network sees of it
   percept COMMAND --help                           more on a command";
 
 /// Learns to classify and tag sound and video with recurrent networks, then does it anywhere.
@@ -75,6 +79,8 @@ pub enum Command {
     Worker(worker::Args),
     /// Print as JSON what media files hold
     Probe(probe::Args),
+    /// Show what a network is given of a file: as a picture, as numbers, to listen to
+    Features(features::Args),
     /// Say what a model is
     Info(info::Args),
     /// Make a model from labelled recordings
@@ -96,6 +102,7 @@ impl Command {
             Self::Watch(args) => watch::run(args),
             Self::Worker(args) => worker::run(args),
             Self::Probe(args) => probe::run(args),
+            Self::Features(args) => features::run(args),
             Self::Info(args) => info::run(args),
             Self::Train(args) => train::run(*args),
             Self::Evaluate(args) => evaluate::run(args),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use schemars::{Schema, schema_for};
 
 use crate::Result;
+use crate::output::features::FeaturesRecord;
 use crate::output::record::{ClassifyRecord, Document, ProbeRecord, TagRecord};
 use crate::output::rows::BatchRecord;
 use crate::{evaluate, train};
@@ -27,6 +28,8 @@ enum Described {
     Batch,
     /// What `percept probe` prints
     Probe,
+    /// What `percept features` prints
+    Features,
     /// What `percept train` prints
     Train,
     /// What `percept train --folds` and `--seeds` print
@@ -46,6 +49,7 @@ impl Described {
             Self::Tag => ("percept tag", schema_for!(Document<TagRecord>)),
             Self::Batch => ("percept batch", schema_for!(BatchRecord)),
             Self::Probe => ("percept probe", schema_for!(Document<ProbeRecord>)),
+            Self::Features => ("percept features", schema_for!(FeaturesRecord)),
             Self::Train => ("percept train", schema_for!(train::Report)),
             Self::TrainRuns => ("percept train --folds, --seeds", schema_for!(train::RunsReport)),
             Self::Evaluate => ("percept evaluate", schema_for!(evaluate::Report)),

@@ -11,6 +11,7 @@ use super::drawing::Drawing;
 use super::inputs::{Inputs, in_order, refuse_overwriting};
 use super::media_args::MediaArgs;
 use super::model_choice::Models;
+use super::terminal::terminal;
 use super::work::WindowArgs;
 use super::{Jobs, exit_code, one_input, report, say, seconds, written};
 use crate::decide::Rule;
@@ -18,7 +19,7 @@ use crate::media::{AudioOptions, AudioStream, Media, MediaOptions, RawEncoding, 
 use crate::model::Task;
 use crate::output::events::{EventFile, EventFormat};
 use crate::output::record::{FrameLabels, FrameTimes, Frames, ModelInfo};
-use crate::output::{Destination, JsonWriter, JsonlWriter, NpyWriter, TagRecord};
+use crate::output::{Destination, JsonWriter, JsonlWriter, NpyWriter, TagRecord, TextWriter};
 use crate::pipeline::{LiveTagger, TagOptions, Tagged, Tagger, Watched};
 use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
@@ -26,6 +27,7 @@ use crate::{Error, ErrorKind, Result};
 const EXAMPLES: &str = "\
 Examples:
   percept tag number.wav
+  percept tag --format text number.wav                bars and a timeline on a terminal
   percept tag -m song.safetensors --format audacity -o night.txt night.flac
   percept tag -m song.safetensors --frames-out scores.npy night.flac
   percept tag -m song.safetensors --format csv -o events.csv nights/*.flac
@@ -120,6 +122,8 @@ enum Format {
     Textgrid,
     /// Captions for a web page; of one input
     Webvtt,
+    /// For people
+    Text,
 }
 
 impl Format {
@@ -136,10 +140,10 @@ impl Format {
         }
     }
 
-    /// `None` for JSON.
+    /// `None` for JSON and text.
     fn events(self) -> Option<EventFormat> {
         match self {
-            Self::Json | Self::Jsonl => None,
+            Self::Json | Self::Jsonl | Self::Text => None,
             Self::Csv => Some(EventFormat::Csv),
             Self::Dcase => Some(EventFormat::Dcase),
             Self::Audacity => Some(EventFormat::Audacity),
@@ -248,11 +252,11 @@ fn check(args: &Args, inputs: &Inputs, is_live: bool, format: Format) -> Result<
     }
     if several && format.events().is_some_and(|format| !format.takes_several()) {
         return wrong(
-            "this format holds one recording; tag them one by one, or choose csv, dcase, rttm, json or jsonl",
+            "this format holds one recording; tag them one by one, or choose csv, dcase, rttm, text, json or jsonl",
         );
     }
     args.windows.check()?;
-    if args.frames && format.events().is_some() {
+    if args.frames && !matches!(format, Format::Json | Format::Jsonl) {
         return wrong("--frames goes with json and jsonl; for other formats use --frames-out");
     }
     Ok(())
@@ -285,6 +289,7 @@ struct Writer {
 enum Kind {
     Json(JsonWriter<Destination>),
     Jsonl(JsonlWriter<Destination>),
+    Text(TextWriter<Destination>),
     Events(EventFormat, Destination),
 }
 
@@ -295,6 +300,7 @@ impl Writer {
                 format.begin(&mut out)?;
                 Kind::Events(format, out)
             }
+            (Format::Text, None) => Kind::Text(TextWriter::new(out, terminal(args.output.as_deref()))),
             (Format::Jsonl, None) => Kind::Jsonl(JsonlWriter::new(out)),
             (_, None) => Kind::Json(JsonWriter::new(out, several)),
         };
@@ -336,6 +342,7 @@ impl Writer {
             Kind::Events(..) => Ok(()),
             Kind::Json(writer) => writer.write(record),
             Kind::Jsonl(writer) => writer.write(record),
+            Kind::Text(writer) => writer.write_events(record),
         }
     }
 
@@ -344,6 +351,7 @@ impl Writer {
             Kind::Events(_, out) => Ok(out),
             Kind::Json(writer) => writer.finish(),
             Kind::Jsonl(writer) => writer.finish(),
+            Kind::Text(writer) => writer.finish(),
         }
     }
 }

@@ -3,13 +3,16 @@
 mod csv;
 mod destination;
 pub mod events;
+pub mod features;
 mod json;
 mod jsonl;
 mod npy;
 pub mod preview;
 pub mod record;
 pub mod rows;
+mod terminal;
 mod text;
+mod timeline;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -22,6 +25,8 @@ pub use json::JsonWriter;
 pub use jsonl::JsonlWriter;
 pub use npy::NpyWriter;
 pub use record::{ClassifyRecord, ProbeRecord, TagRecord};
+pub use terminal::{LEAST_WIDTH, Terminal};
+pub use text::TextWriter;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -61,13 +66,14 @@ pub enum Writer<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
-    /// `several`: more than one input was given, so that JSON is an array.
-    pub fn new(format: Format, out: W, several: bool) -> Self {
+    /// `several`: more than one input was given, so that JSON is an array. `terminal`: what `out` is, if it is one; text is
+    /// then drawn.
+    pub fn new(format: Format, out: W, several: bool, terminal: Option<Terminal>) -> Self {
         match format {
             Format::Json => Self::Json(json::JsonWriter::new(out, several)),
             Format::Jsonl => Self::Jsonl(jsonl::JsonlWriter::new(out)),
             Format::Csv => Self::Csv(Box::new(csv::CsvWriter::new(out))),
-            Format::Text => Self::Text(text::TextWriter::new(out)),
+            Format::Text => Self::Text(text::TextWriter::new(out, terminal)),
         }
     }
 
@@ -132,7 +138,7 @@ mod tests {
     }
 
     fn written(format: Format, records: &[ClassifyRecord], several: bool) -> String {
-        let mut writer = Writer::new(format, Vec::new(), several);
+        let mut writer = Writer::new(format, Vec::new(), several, None);
         for record in records {
             writer.write(record).unwrap();
         }

@@ -5,6 +5,7 @@ mod batch;
 mod batch_stopped;
 mod classify;
 mod events;
+mod features;
 mod feeding;
 mod honest;
 mod info;
@@ -13,6 +14,7 @@ mod probe;
 mod schema;
 mod tag;
 mod tag_training;
+mod terminal;
 mod train;
 mod vectors;
 mod video;
@@ -130,9 +132,14 @@ fn tiny(task: Task, bidirectional: bool) -> Model {
 }
 
 fn tiny_network(task: Task, network: NetworkConfig) -> Model {
-    let features =
-        FeatureConfig { sample_rate: 8000, n_fft: 256, hop_length: 80, n_mels: 8, ..Default::default() };
-    let features = FeatureConfig { normalize: Normalize::None, ..features };
+    tiny_features(task, network, FeatureConfig { normalize: Normalize::None, ..features() })
+}
+
+fn features() -> FeatureConfig {
+    FeatureConfig { sample_rate: 8000, n_fft: 256, hop_length: 80, n_mels: 8, ..Default::default() }
+}
+
+fn tiny_features(task: Task, network: NetworkConfig, features: FeatureConfig) -> Model {
     let (pooling, decisions) = match task {
         Task::Classify => (Pooling::Attention, None),
         Task::Tag => (Pooling::None, Some(plain_decisions())),

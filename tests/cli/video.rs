@@ -14,7 +14,7 @@ fn picture(x: usize, shade: u8) -> RgbImage {
 
 impl Workplace {
     /// A directory with a picture for each column; `fps` goes into its frames.json.
-    fn frames(&self, name: &str, columns: &[usize], shade: u8, fps: f64) {
+    pub fn frames(&self, name: &str, columns: &[usize], shade: u8, fps: f64) {
         std::fs::create_dir_all(self.path(name)).unwrap();
         for (i, &x) in columns.iter().enumerate() {
             picture(x, shade).save(self.path(&format!("{name}/{}.bmp", i + 1))).unwrap();

@@ -209,20 +209,27 @@ impl VideoConfig {
     /// embedding.
     pub fn groups(&self) -> Vec<Range<usize>> {
         let mut groups = Vec::new();
-        let mut start = 0;
-        for feature in self.ordered() {
+        for (feature, part) in self.parts() {
             let count = match feature {
                 VideoFeature::Thumbnail | VideoFeature::Difference => self.color.planes(),
                 VideoFeature::ColorHistogram | VideoFeature::Hog | VideoFeature::Embedding => 1,
                 VideoFeature::Motion => 3,
             };
-            let length = self.values_of(feature) / count;
-            for _ in 0..count {
-                groups.push(start..start + length);
-                start += length;
-            }
+            let length = part.len() / count;
+            groups.extend((0..count).map(|i| part.start + i * length..part.start + (i + 1) * length));
         }
         groups
+    }
+
+    /// Where each feature stands in a vector, in order and without a gap.
+    pub fn parts(&self) -> Vec<(VideoFeature, Range<usize>)> {
+        let mut end = 0;
+        let part = |feature| {
+            let start = end;
+            end += self.values_of(feature);
+            (feature, start..end)
+        };
+        self.ordered().map(part).collect()
     }
 
     /// What is allowed but seldom meant, one sentence each; `self` must be valid.

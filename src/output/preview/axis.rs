@@ -16,7 +16,7 @@ const CLOCK_FROM: f64 = 120.0;
 
 /// Maps seconds to pixels.
 #[derive(Clone, Copy)]
-pub(super) struct TimeAxis {
+pub(in crate::output) struct TimeAxis {
     /// Seconds at the left edge.
     pub start: f64,
     /// Seconds from edge to edge; 0 where there is no time to show.
@@ -88,23 +88,30 @@ impl TimeAxis {
         }
     }
 
-    fn caption(&self) -> &'static str {
+    /// What the numbers are.
+    pub fn unit(&self) -> &'static str {
         match self.clock {
-            true if self.end() < 3600.0 => "time (min:s)",
-            true => "time (h:min:s)",
-            false => "time (s)",
+            true if self.end() < 3600.0 => "min:s",
+            true => "h:min:s",
+            false => "s",
         }
     }
 
     /// Draws the axis, its upper edge at `y`; `legend` stands at the right below its numbers.
-    pub fn draw(&self, canvas: &mut Canvas, y: u32, legend: &str) {
+    pub(super) fn draw(&self, canvas: &mut Canvas, y: u32, legend: &str) {
         canvas.fill(Rect { x: self.left, y, width: self.width, height: 1 }, LINE, 1.0);
         for (x, text) in self.ticks() {
             canvas.fill(Rect { x, y, width: 1, height: TICK }, LINE, 1.0);
             canvas.text_around(x, y + TICK + 2, &text, SMALL, INK);
         }
         let y = y + HEIGHT - SMALL.height();
-        canvas.text_around(self.left + self.width / 2, y, self.caption(), SMALL, FAINT_INK);
+        canvas.text_around(
+            self.left + self.width / 2,
+            y,
+            &format!("time ({})", self.unit()),
+            SMALL,
+            FAINT_INK,
+        );
         canvas.text_before(self.left + self.width, y, legend, SMALL, FAINT_INK);
     }
 }

@@ -140,8 +140,25 @@ impl Spectrogram {
         loudest
     }
 
+    /// The highest value that the `x`th of `width` pixels shows.
+    pub(super) fn loudest_at(&self, x: u32, width: u32) -> f32 {
+        if self.frames == 0 {
+            return 0.0;
+        }
+        self.loudest(self.columns_at(x, width)).into_iter().fold(f32::NAN, f32::max)
+    }
+
+    /// The highest finite value; 0 where there is none above.
+    pub(super) fn highest(&self) -> f32 {
+        self.columns.iter().copied().filter(|value| value.is_finite()).fold(0.0, f32::max)
+    }
+
+    pub(super) fn num_frames(&self) -> u64 {
+        self.frames
+    }
+
     /// The values that get the darkest and the brightest colour: not the extremes, so that one click does not darken all.
-    fn range(&self) -> (f32, f32) {
+    pub(super) fn range(&self) -> (f32, f32) {
         let mut values: Vec<f32> = self.columns.iter().copied().filter(|value| value.is_finite()).collect();
         if values.is_empty() {
             return (0.0, 1.0);

@@ -33,6 +33,8 @@ pub struct Strip {
     frames: u64,
     /// One frame in `2^halvings` is kept.
     halvings: u32,
+    /// Whether each pixel is drawn as a square.
+    pixelated: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +46,11 @@ struct Thumbnail {
 impl Strip {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// For small pictures of which each pixel is to be seen.
+    pub fn pixelated() -> Self {
+        Self { pixelated: true, ..Self::default() }
     }
 
     /// The next frame of the video, shown from `seconds` on. One without pixels or time is passed over.
@@ -82,7 +89,8 @@ impl Strip {
             let middle = (f64::from(cell) + 0.5) / f64::from(cells.count);
             let x = axis.left + (middle * f64::from(axis.width)).round() as u32;
             let shown = self.shown_at(axis.start + middle * axis.span);
-            let image = fitted(shown, cells.width, cells.height);
+            let filter = if self.pixelated { FilterType::Nearest } else { FilterType::CatmullRom };
+            let image = fitted(shown, cells.width, cells.height, filter);
             let place = Rect {
                 x: x.saturating_sub(image.width() / 2),
                 y: y + cells.height - image.height(),
@@ -130,9 +138,9 @@ fn reduced(pixels: &ImageBuffer<Rgb<u8>, &[u8]>) -> RgbImage {
     }
 }
 
-fn fitted(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+fn fitted(image: &RgbImage, width: u32, height: u32, filter: FilterType) -> RgbImage {
     let (width, height) = within(image.dimensions(), width, height);
-    resize(image, width, height, FilterType::CatmullRom)
+    resize(image, width, height, filter)
 }
 
 /// The largest size of the same proportions within `most_width` x `most_height`; at least one pixel.
