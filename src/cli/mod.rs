@@ -14,6 +14,7 @@ mod inputs;
 mod media_args;
 mod model_choice;
 mod probe;
+mod report;
 mod schema;
 mod tag;
 mod train;
@@ -48,6 +49,7 @@ Examples:
   percept tag night.flac                           what happens when in it
   percept tag frames/                              ... in a directory of pictures, or a video
   percept batch recordings/ -o results.jsonl       very many files, overnight
+  percept report results.jsonl -o report.html      ... as a page to look at and to listen to
   percept train calls/ -o birds.safetensors        make your own: one folder a label
   percept evaluate -m birds.safetensors test/      how good it is
   percept probe interview.mp4                      what a file holds
@@ -73,6 +75,8 @@ pub enum Command {
     Watch(watch::Args),
     /// Answer requests of another program, a line of JSON each
     Worker(worker::Args),
+    /// Make one page of results, to look at and to listen to
+    Report(report::Args),
     /// Print as JSON what media files hold
     Probe(probe::Args),
     /// Say what a model is
@@ -95,6 +99,7 @@ impl Command {
             Self::Batch(args) => batch::run(*args),
             Self::Watch(args) => watch::run(args),
             Self::Worker(args) => worker::run(args),
+            Self::Report(args) => report::run(args),
             Self::Probe(args) => probe::run(args),
             Self::Info(args) => info::run(args),
             Self::Train(args) => train::run(*args),

@@ -17,6 +17,7 @@ use crate::files::AtomicFile;
 use crate::{Error, ErrorKind, Result};
 use axis::TimeAxis;
 use canvas::{Canvas, SMALL, TITLE};
+pub(crate) use colours::magma;
 use colours::{FAINT_INK, INK};
 pub use curves::{Curves, Line, Plot};
 pub use spectrogram::Spectrogram;
