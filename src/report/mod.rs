@@ -10,6 +10,7 @@ mod place;
 mod reference;
 mod rows;
 
+use std::fs::Metadata;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,9 @@ pub use pictures::{LEAST_PICTURE_BYTES, MAX_PICTURE_BYTES, MAX_PICTURES_BYTES};
 pub use reference::{Reference, Truth};
 pub use rows::{Answer, MAX_DOCUMENT_BYTES, MAX_EVENTS, MAX_LINE_BYTES, MAX_ROWS, ModelName, Results, Row};
 
+use crate::files::read_limited;
 use crate::guard::guard;
-use crate::media::kind_of;
+use crate::media::{kind_of, known_kind_of};
 use crate::signal::InputKind;
 use crate::{Error, Result};
 use page::{Drawn, Heading, Medium, PageWriter, ROWS_OF_BLOCK};
@@ -117,7 +119,8 @@ pub fn write_report<W: Write>(
     }
     for (row, (medium, file)) in media.iter().zip(&files).enumerate() {
         if let (Medium::Embedded(_), Some(file)) = (medium, file) {
-            let bytes = std::fs::read(file).map_err(|e| Error::io(&e, file))?;
+            // One that has since changed or gone is as one that cannot be played.
+            let bytes = read_limited(file, "a file is due", MAX_EMBEDDED_FILE).unwrap_or_default();
             page.medium(row, &bytes)?;
         }
     }
@@ -152,8 +155,10 @@ fn media(rows: &[Row], files: &[Option<PathBuf>], folder: &Path, embed: bool) ->
         if real.is_dir() || row.input.kind == Some(InputKind::Vectors) {
             return Medium::NotPlayed;
         }
-        let size = real.metadata().map_or(u64::MAX, |metadata| metadata.len());
-        if embed && size <= MAX_EMBEDDED_FILE.min(left) {
+        let size = real.metadata().ok().filter(Metadata::is_file).map_or(u64::MAX, |metadata| metadata.len());
+        // Results may come from anywhere: what they name goes into a page to be mailed only where it is media.
+        let is_small = embed && size <= MAX_EMBEDDED_FILE.min(left);
+        if is_small && !matches!(row.answer, Answer::Failed(_)) && known_kind_of(&real).is_some() {
             left -= size;
             return Medium::Embedded(mime(row));
         }
@@ -190,7 +195,7 @@ fn notes(summary: &Summary, options: &ReportOptions, media: &[Medium]) -> Vec<St
     note(summary.missing, "are no longer where the results say: they cannot be seen or played");
     note(summary.unseen, "could not be read for their picture");
     if options.embed {
-        note(linked, "are too large to stand in this page: it links to them");
+        note(linked, "are too large to stand in this page, or no media: it links to them");
     }
     if !options.pictures {
         notes.push("made without pictures (--no-pictures)".to_string());

@@ -83,7 +83,13 @@
     if (seconds >= 120) return `${(seconds / 60).toFixed(1)} min`;
     return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;
   }
-  const colour = (label) => label % 10;
+  /** Labels that are only ever a curve (the background, most likely) are grey: the others have the colours. */
+  const colours = (() => {
+    const seen = new Set(rows.flatMap((row) => [...items(row), ...truths(row)].map((item) => item[0])));
+    let next = 0;
+    return labels.map((_, label) => (seen.has(label) ? next++ % 9 : 9));
+  })();
+  const colour = (label) => colours[label];
 
   // ---- Facts of each row -----------------------------------------------------------------------------------------
 
@@ -158,8 +164,8 @@
       spark.setAttribute("height", 18);
       const cells = [count.files.toLocaleString("en"), ...(isTagged ? [count.events.toLocaleString("en"), length(count.seconds)] : [])];
       return element("tr", {},
-        element("th", { scope: "row" }, element("span", { class: `swatch b${colour(count.label)}`, "aria-hidden": "true" }), " ",
-          element("button", { type: "button", click: choose, title: `Show only ${name}` }, name)),
+        element("th", { scope: "row" }, element("div", { class: "label" }, element("span", { class: `swatch b${colour(count.label)}`, "aria-hidden": "true" }),
+          element("button", { type: "button", click: choose, title: `Show only ${name}` }, element("span", {}, name)))),
         cells.map((text) => element("td", { class: "number" }, text)),
         element("td", { class: "bar" }, share), element("td", { class: "spark" }, spark));
     });
@@ -214,18 +220,17 @@
 
     const { all, counts } = countLabels();
     const content = $("overview-content");
+    const side = element("div");
     if (counts.length) {
       content.append(labelTable(counts));
       const scores = element("section", { class: "histogram" }, element("h3", {}, isTagged ? "Scores of events" : "Scores of best labels"));
-      const chart = histogram(all, 36, "f0", 100);
-      const axis = svg("svg", { viewBox: "0 0 100 4", "aria-hidden": "true" },
-        [0, 25, 50, 75, 100].map((p) => svg("text", { x: p, y: 3.2, "font-size": 3.2, fill: "currentColor", "text-anchor": p === 0 ? "start" : p === 100 ? "end" : "middle" }, `${p} %`)));
-      axis.style.height = "auto";
-      scores.append(chart, axis);
-      content.append(scores);
+      const axis = element("p", { class: "ticks", "aria-hidden": "true" }, [0, 25, 50, 75, 100].map((p) => element("span", {}, `${p} %`)));
+      scores.append(histogram(all, 36, "plain", 100), axis);
+      side.append(scores);
     }
     const errors = errorTable();
-    if (errors) content.append(errors);
+    if (errors) side.append(errors);
+    if (side.childElementCount) content.append(side);
     if (!rows.length) content.append(element("p", {}, "The results are empty: there is no file to show."));
   }
 
@@ -342,7 +347,8 @@
     const fact = facts[index];
     const name = row[NAME];
     const cut = name.lastIndexOf("/") + 1;
-    const heading = element("h3", { class: "row-name", id: `name-${index}`, title: name }, name.slice(cut) || name);
+    const heading = element("h3", { class: "row-name", id: `name-${index}`, title: name },
+      element("span", { class: "folder" }, name.slice(0, cut)), element("span", { class: "file" }, name.slice(cut)));
     const badges = [];
     if (row[STATE] === FAILED) badges.push(element("span", { class: "badge bad" }, `failed: ${row[ITEMS][0]}`));
     if (row[STATE] === LABELS && row[TRUTH]) {
@@ -419,7 +425,7 @@
       element("td", { class: "number" }, clock(onset)), element("td", { class: "number" }, clock(offset)),
       element("td", {}, element("span", { class: `swatch b${colour(label)}`, "aria-hidden": "true" }), ` ${labels[label]}`),
       element("td", { class: "number" }, score), data.reference ? element("td", {}, verdict) : null));
-    const head = ["Play", "From", "To", "Label", "Score", ...(data.reference ? ["Reference"] : [])];
+    const head = [element("span", { class: "hidden" }, "Play"), "From", "To", "Label", "Score", ...(data.reference ? ["Reference"] : [])];
     const table = element("table", {}, element("thead", {}, element("tr", {}, head.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, body));
     box.append(element("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": `Events of ${row[NAME]}` }, table));
     const left = happened.length - SHOWN_EVENTS;
