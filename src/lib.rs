@@ -20,6 +20,7 @@
 //! * [`output`] writes results as JSON, JSON lines, CSV or text.
 //! * [`model`] is the one self-describing file; [`pipeline`] chains the stages for inference.
 //! * [`labels`] reads files that say what happens when; [`time`] is the only arithmetic of frames and seconds.
+//! * [`report`] makes a page of results that a browser shows.
 //! * [`files`] writes a file whole or not at all.
 //! * [`batch`] works on very many files, by worker processes and with a journal.
 //! * [`train`] and [`evaluate`] make a model from a folder and say how good it is.
@@ -52,6 +53,7 @@ pub mod model;
 pub mod nn;
 pub mod output;
 pub mod pipeline;
+pub mod report;
 pub mod signal;
 mod table;
 pub mod time;

@@ -211,7 +211,7 @@ fn show(report: &Report, format: Format) -> Result<ExitCode> {
     Ok(exit_code(report.evaluation.failures().len()))
 }
 
-fn check_collar(collar: Option<f64>) -> Result<f64> {
+pub fn check_collar(collar: Option<f64>) -> Result<f64> {
     let collar = collar.unwrap_or(DEFAULT_COLLAR);
     if collar >= 0.0 && collar.is_finite() {
         return Ok(collar);

@@ -15,6 +15,7 @@ mod inputs;
 mod media_args;
 mod model_choice;
 mod probe;
+mod report;
 mod schema;
 mod seen;
 mod tag;
@@ -51,6 +52,7 @@ Examples:
   percept tag night.flac                           what happens when in it
   percept tag frames/                              ... in a directory of pictures, or a video
   percept batch recordings/ -o results.jsonl       very many files, overnight
+  percept report results.jsonl -o report.html      ... as a page to look at and to listen to
   percept train calls/ -o birds.safetensors        make your own: one folder a label
   percept evaluate -m birds.safetensors test/      how good it is
   percept probe interview.mp4                      what a file holds
@@ -77,6 +79,8 @@ pub enum Command {
     Watch(watch::Args),
     /// Answer requests of another program, a line of JSON each
     Worker(worker::Args),
+    /// Make one page of results, to look at and to listen to
+    Report(report::Args),
     /// Print as JSON what media files hold
     Probe(probe::Args),
     /// Show what a network is given of a file: as a picture, as numbers, to listen to
@@ -101,6 +105,7 @@ impl Command {
             Self::Batch(args) => batch::run(*args),
             Self::Watch(args) => watch::run(args),
             Self::Worker(args) => worker::run(args),
+            Self::Report(args) => report::run(args),
             Self::Probe(args) => probe::run(args),
             Self::Features(args) => features::run(args),
             Self::Info(args) => info::run(args),

@@ -186,7 +186,7 @@ pub fn unread_model(named: Option<BatchModel>, task: Task) -> Result<BatchModel>
         let mut builtins = Builtin::all().iter().filter(|builtin| builtin.task == task);
         let missing = || Error::new(ErrorKind::Config, "there is no built-in model; name one (-m)");
         let builtin = builtins.find(|builtin| builtin.kind == InputKind::Audio).ok_or_else(missing)?;
-        Ok(BatchModel { name: builtin.name.to_string(), sha256: builtin.sha256(), task })
+        Ok(BatchModel { name: builtin.name.to_string(), sha256: builtin.sha256(), task, labels: Vec::new() })
     };
     named.map_or_else(builtin, Ok)
 }
@@ -271,7 +271,11 @@ impl Answers {
         let tagged = tagger.tag_file(path, &self.media, &options, &mut keep)?;
         let frames = frames_too.then(|| frames(&tagger, &tagged, &scores));
         let found = Found::Events { events: tagged.events, frames };
-        Ok(Answered { model: BatchModel::new(tagger.model()), media: tagged.media, found })
+        let model = match frames_too {
+            true => BatchModel::with_labels(tagger.model()),
+            false => BatchModel::new(tagger.model()),
+        };
+        Ok(Answered { model, media: tagged.media, found })
     }
 
     /// Short recordings together.

@@ -11,6 +11,7 @@ mod honest;
 mod info;
 mod long_training;
 mod probe;
+mod report;
 mod schema;
 mod tag;
 mod tag_training;

@@ -1,6 +1,6 @@
 //! Whole events, with a tolerance at their ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::matching::matching;
 use super::scores::{Counts, EventScores};
@@ -35,16 +35,11 @@ pub fn event_based(reference: &EventLists, estimated: &EventLists, collar: Colla
     for (truth, found) in super::pairs(reference, estimated) {
         let (mut truth_left, mut found_left) = (vec![true; truth.len()], vec![true; found.len()]);
         for label in &labels {
-            let of = |events: &[Event]| {
-                (0..events.len()).filter(|&i| events[i].label == *label).collect::<Vec<_>>()
-            };
-            let (true_ones, found_ones) = (of(truth), of(found));
-            let pairs = matching(true_ones.len(), found_ones.len(), |t, f| {
-                collar.allows(&truth[true_ones[t]], &found[found_ones[f]])
-            });
+            let (true_ones, found_ones) = (of_label(truth, label), of_label(found, label));
+            let pairs = pairs_of(truth, &true_ones, found, &found_ones, collar);
             for &(t, f) in &pairs {
-                truth_left[true_ones[t]] = false;
-                found_left[found_ones[f]] = false;
+                truth_left[t] = false;
+                found_left[f] = false;
             }
             let counts = class_wise.entry(label.clone()).or_default();
             counts.reference += true_ones.len() as u64;
@@ -68,4 +63,29 @@ pub fn event_based(reference: &EventLists, estimated: &EventLists, collar: Colla
     overall.deletions = overall.reference - overall.true_positives - overall.substitutions;
     overall.insertions = overall.estimated - overall.true_positives - overall.substitutions;
     EventScores::new(overall, class_wise)
+}
+
+/// The pairs of true and found events of one recording that [`event_based`] counts as right, `(truth, found)`.
+pub fn matched(truth: &[Event], found: &[Event], collar: Collar) -> Vec<(usize, usize)> {
+    let labels: BTreeSet<&str> = truth.iter().map(|event| event.label.as_str()).collect();
+    let pairs = |label| pairs_of(truth, &of_label(truth, label), found, &of_label(found, label), collar);
+    labels.into_iter().flat_map(pairs).collect()
+}
+
+/// Places of the events of a label.
+fn of_label(events: &[Event], label: &str) -> Vec<usize> {
+    (0..events.len()).filter(|&i| events[i].label == label).collect()
+}
+
+/// Of the events at these places, which all have one label.
+fn pairs_of(
+    truth: &[Event],
+    true_ones: &[usize],
+    found: &[Event],
+    found_ones: &[usize],
+    collar: Collar,
+) -> Vec<(usize, usize)> {
+    let fits = |t: usize, f: usize| collar.allows(&truth[true_ones[t]], &found[found_ones[f]]);
+    let pairs = matching(true_ones.len(), found_ones.len(), fits);
+    pairs.into_iter().map(|(t, f)| (true_ones[t], found_ones[f])).collect()
 }

@@ -7,7 +7,7 @@ mod report;
 mod scores;
 mod segment_based;
 
-pub use event_based::{Collar, event_based};
+pub use event_based::{Collar, event_based, matched};
 pub use psds::{PsdsParameters, psds};
 pub use report::{Comparison, EventsReport, Psds, SHARE_OF_LENGTH, compare};
 pub use scores::{Averages, EventScores, Scores};

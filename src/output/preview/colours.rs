@@ -48,7 +48,7 @@ const MAGMA: [[u8; 3]; 17] = [
 ];
 
 /// The colour of a strength from 0 to 1; what lies beyond gets that of the end, what is no number that of 0.
-pub(super) fn magma(strength: f32) -> Rgb<u8> {
+pub(crate) fn magma(strength: f32) -> Rgb<u8> {
     let last = MAGMA.len() - 1;
     let position = if strength.is_nan() { 0.0 } else { strength.clamp(0.0, 1.0) * last as f32 };
     let below = (position as usize).min(last - 1);

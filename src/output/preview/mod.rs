@@ -18,6 +18,7 @@ use crate::files::AtomicFile;
 use crate::{Error, ErrorKind, Result};
 pub(super) use axis::TimeAxis;
 use canvas::{Canvas, SMALL, TITLE};
+pub(crate) use colours::magma;
 use colours::{FAINT_INK, INK};
 pub use curves::{Curves, Line, Plot};
 pub use panels::{Area, Panel, Panels, View};

@@ -91,19 +91,39 @@ impl Spectrogram {
         if height == 0 {
             return;
         }
-        let (darkest, brightest) = self.range();
-        let scale = 1.0 / (brightest - darkest).max(f32::MIN_POSITIVE);
-        for x in 0..axis.width {
-            let loudest = self.loudest(self.columns_at(x, axis.width));
-            for row in 0..height {
-                let bands = share(u64::from(row), u64::from(height), self.dim as u64);
-                let value = loudest[bands].iter().copied().fold(f32::NAN, f32::max);
-                let colour = magma((value - darkest) * scale);
-                canvas.image.put_pixel(axis.left + x, y + height - 1 - row, colour);
+        let strengths = self.strengths(axis.width, height);
+        for (row, strengths) in (y..).zip(strengths.chunks_exact(axis.width as usize)) {
+            for (x, &strength) in (axis.left..).zip(strengths) {
+                canvas.image.put_pixel(x, row, magma(strength));
             }
         }
         self.draw_ticks(canvas, y, axis.left);
         canvas.outline(Rect { x: axis.left, y, width: axis.width, height }, LINE);
+    }
+
+    /// How strong each pixel of a picture of that size is, `[height, width]`, high frequencies first: 0 for the darkest to 1
+    /// for the brightest, a little below or above for what is beyond. Nothing where there is no frame.
+    pub fn strengths(&self, width: u32, height: u32) -> Vec<f32> {
+        if self.frames == 0 {
+            return Vec::new();
+        }
+        let (darkest, brightest) = self.range();
+        let scale = 1.0 / (brightest - darkest).max(f32::MIN_POSITIVE);
+        let mut strengths = vec![0.0; (width * height) as usize];
+        for x in 0..width {
+            let loudest = self.loudest(self.columns_at(x, width));
+            for row in 0..height {
+                let bands = share(u64::from(row), u64::from(height), self.dim as u64);
+                let value = loudest[bands].iter().copied().fold(f32::NAN, f32::max);
+                strengths[((height - 1 - row) * width + x) as usize] = (value - darkest) * scale;
+            }
+        }
+        strengths
+    }
+
+    /// Frames that were pushed.
+    pub fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// Ticks that would touch one below are left out.

@@ -103,6 +103,23 @@ impl Strip {
         }
     }
 
+    /// `count` pictures side by side, each the one shown at the middle of its part of the time from `start` to `end`, as high
+    /// as `height` pixels at most. `None` where there is no picture, or no place for one.
+    pub fn sheet(&self, start: f64, end: f64, count: u32, height: u32) -> Option<RgbImage> {
+        let (width, height) = within(self.kept.first()?.image.dimensions(), 2 * height, height);
+        if count == 0 {
+            return None;
+        }
+        let mut sheet = RgbImage::new(count * width, height);
+        for cell in 0..count {
+            let middle = start + (f64::from(cell) + 0.5) / f64::from(count) * (end - start);
+            let image = fitted(self.shown_at(middle), width, height);
+            let (x, y) = (cell * width + (width - image.width()) / 2, (height - image.height()) / 2);
+            overlay(&mut sheet, &image, i64::from(x), i64::from(y));
+        }
+        Some(sheet)
+    }
+
     /// The last picture that began by then; the first before there is one.
     fn shown_at(&self, seconds: f64) -> &RgbImage {
         let begun = self.kept.partition_point(|thumbnail| thumbnail.seconds <= seconds);

@@ -53,6 +53,9 @@ pub struct BatchModel {
     /// SHA-256 of the model file, in hexadecimal.
     pub sha256: String,
     pub task: Task,
+    /// All labels the model knows, in the order of a frame's scores; only with `--frames`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,7 +86,13 @@ pub enum Found {
 impl BatchModel {
     pub fn new(model: &Model) -> Self {
         let header = model.header();
-        Self { name: header.name.clone(), sha256: model.sha256().to_string(), task: header.task }
+        let sha256 = model.sha256().to_string();
+        Self { name: header.name.clone(), sha256, task: header.task, labels: Vec::new() }
+    }
+
+    /// The same beside the scores of frames, which need the names of their columns.
+    pub fn with_labels(model: &Model) -> Self {
+        Self { labels: model.header().labels.clone(), ..Self::new(model) }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::time::FrameClock;
 const CLOCK: FrameClock = FrameClock { hop_length: 160, sample_rate: 16_000 };
 
 fn model(task: Task) -> BatchModel {
-    BatchModel { name: "m".into(), sha256: "0a".into(), task }
+    BatchModel { name: "m".into(), sha256: "0a".into(), task, labels: Vec::new() }
 }
 
 fn media(warnings: &[&str]) -> Media {

@@ -1,0 +1,117 @@
+//! `percept report`: results as a page to look at and to listen to.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::evaluate::{check_collar, progress_bar, threads};
+use super::inputs::refuse_overwriting;
+use super::{Jobs, exit_code, say};
+use crate::files::AtomicFile;
+use crate::report::{ReportOptions, Results, write_report};
+use crate::{Error, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  percept batch --task tag --frames nights/ -o results.jsonl
+  percept report results.jsonl -o report.html
+  percept report results.jsonl --reference labels/ -o report.html       with what is true beside it
+  percept report results.jsonl --embed -o report.html                   to be mailed: with the media themselves
+
+RESULTS are the JSON lines of percept batch, classify or tag, or JSON of the latter two. The page opens in any browser and
+asks no network for anything; without --embed it plays media from where they are, so it and they move together.
+Lines that are no results are told and left out, and the exit code is then 1.";
+
+/// Make one page of results, to look at and to listen to
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Results of percept batch, classify or tag, as JSON lines or JSON
+    #[arg(value_name = "RESULTS")]
+    results: PathBuf,
+
+    /// The page to write
+    #[arg(short, long, value_name = "HTML")]
+    output: PathBuf,
+
+    /// What is true: label files of events (a table or a directory); of whole recordings a manifest (path,label) or a
+    /// directory with one folder a label
+    #[arg(long, value_name = "PATH")]
+    reference: Option<PathBuf>,
+
+    /// Seconds by which the ends of a found event may be off [default: 0.2]
+    #[arg(long, value_name = "SECONDS", requires = "reference")]
+    collar: Option<f64>,
+
+    /// Where relative paths in RESULTS start from [default: here, and then the folder of RESULTS]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    /// Put media of up to 8 MiB each, 128 MiB in all, into the page itself
+    #[arg(long)]
+    embed: bool,
+
+    /// Do not read the files: no spectrograms and thumbnails, but at once
+    #[arg(long)]
+    no_pictures: bool,
+
+    /// What the page is called [default: the name of RESULTS]
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+
+    #[command(flatten)]
+    jobs: Jobs,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let collar = check_collar(args.collar)?;
+    let sources = [Some(&args.results), args.reference.as_ref()];
+    refuse_overwriting(Some(&args.output), sources.into_iter().flatten().map(PathBuf::as_path))?;
+    let results = Results::read(&args.results)?;
+    for problem in &results.problems {
+        say(format_args!("{}: {problem}", args.results.display()));
+    }
+    if results.num_problems > results.problems.len() {
+        let more = results.num_problems - results.problems.len();
+        say(format_args!("{}: and {more} more", args.results.display()));
+    }
+    if results.rows.is_empty() {
+        say(format_args!("{}: holds no results", args.results.display()));
+    }
+    let name = args.results.file_name().unwrap_or(args.results.as_os_str()).to_string_lossy();
+    let options = ReportOptions {
+        title: args.title.as_deref().unwrap_or(&name),
+        root: args.root.as_deref(),
+        reference: args.reference.as_deref().map(|path| (path, collar)),
+        pictures: !args.no_pictures,
+        embed: args.embed,
+    };
+    let out = AtomicFile::create(&args.output)?;
+    let folder = folder_of(&args.output)?;
+    let bar = progress_bar(results.rows.len());
+    let pool = threads(args.jobs.threads(results.rows.len()))?;
+    let written =
+        pool.install(|| write_report(&results, &args.results, out, &folder, &options, &|| bar.inc(1)));
+    bar.finish_and_clear();
+    let (out, summary) = written.map_err(|error| error.with_path(&args.output))?;
+    out.commit()?;
+    summary.messages.iter().for_each(say);
+    if summary.missing > 0 {
+        let (missing, rows) = (summary.missing, summary.rows);
+        say(format_args!("{missing} of {rows} files are no longer where the results say (--root)"));
+    }
+    let bytes = std::fs::metadata(&args.output).map_or(0, |metadata| metadata.len());
+    say(format_args!(
+        "{}: {} files, {} pictures, {:.1} MiB",
+        args.output.display(),
+        summary.rows,
+        summary.pictures,
+        bytes as f64 / (1 << 20) as f64
+    ));
+    Ok(exit_code(results.num_problems))
+}
+
+/// The directory that links of the page start from.
+fn folder_of(page: &Path) -> Result<PathBuf> {
+    let folder = page.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    folder.canonicalize().map_err(|e| Error::io(&e, folder))
+}
