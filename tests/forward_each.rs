@@ -79,3 +79,34 @@ fn the_bits_of_a_clip_are_its_own_for_every_pooling_and_behind_convolutions() {
         }
     }
 }
+
+#[test]
+fn a_text_in_pieces_gives_the_logits_and_the_state_of_the_whole() {
+    let config = NetworkConfig {
+        cell: CellKind::LstmPeephole,
+        hidden_size: 5,
+        bidirectional: false,
+        pooling: Pooling::None,
+        ..NetworkConfig::default()
+    };
+    let vars = Network::init(&config, 3, 4, 1).unwrap();
+    let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().detach())).collect();
+    let network = Network::new(&config, 3, 4, &weights).unwrap();
+    let x = Tensor::randn(0f32, 1.0, (2, 7, 3), &Device::Cpu).unwrap();
+    let (whole, last) = network.forward_from(&x, &[7, 7], None, None).unwrap();
+    let (first, state) = network.forward_from(&x.narrow(1, 0, 4).unwrap(), &[4, 4], None, None).unwrap();
+    let (second, end) =
+        network.forward_from(&x.narrow(1, 4, 3).unwrap(), &[3, 3], Some(&state.detach()), None).unwrap();
+    let difference = |a: &Tensor, b: &Tensor| {
+        (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap()
+    };
+    assert!(difference(&whole, &Tensor::cat(&[&first, &second], 1).unwrap()) < 1e-6);
+    assert!(difference(&last.h, &end.h) < 1e-6 && difference(&last.c.unwrap(), &end.c.unwrap()) < 1e-6);
+
+    let both = NetworkConfig { bidirectional: true, ..config };
+    let vars = Network::init(&both, 3, 4, 1).unwrap();
+    let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().detach())).collect();
+    let network = Network::new(&both, 3, 4, &weights).unwrap();
+    let error = network.forward_from(&x, &[7, 7], None, None).unwrap_err();
+    assert!(error.message.contains("bidirectional = false"), "{error}");
+}

@@ -150,7 +150,12 @@ impl Files {
 fn plots(history: &[EpochMetrics]) -> [Plot; 2] {
     let plot = |caption, highest, of: [fn(&EpochMetrics) -> Option<f64>; 2]| {
         let line = |name, of| Line { name, values: history.iter().map(of).collect() };
-        Plot { caption, highest, lines: vec![line("training", of[0]), line("validation", of[1])] }
+        Plot {
+            caption,
+            axis: "epoch",
+            highest,
+            lines: vec![line("training", of[0]), line("validation", of[1])],
+        }
     };
     [
         plot("loss (nats)", 0.0, [|e| Some(e.train_loss), |e| e.validation_loss]),

@@ -58,7 +58,7 @@ impl Pooling {
 
 /// `[B, T, 1]`: 0 on valid frames, a number so low beyond them that they are never the maximum
 /// and get exactly no weight.
-fn padding_penalty(lengths: &[usize], x: &Tensor) -> Result<Tensor> {
+pub(super) fn padding_penalty(lengths: &[usize], x: &Tensor) -> Result<Tensor> {
     let (batch, frames, _) = x.dims3()?;
     let penalty: Vec<f32> = lengths
         .iter()

@@ -1,7 +1,9 @@
 //! Features `[B, T, D]` -> logits `[B, K]`. Knows nothing of sound or pictures.
 
+pub mod attention;
 pub mod cell;
 pub mod conv;
+pub mod decode;
 mod dropout;
 pub mod frames;
 mod fused;
@@ -13,6 +15,7 @@ mod pool;
 pub mod reference;
 pub mod rnn;
 mod rows;
+pub mod seq2seq;
 mod shape;
 mod stack;
 pub mod state_dict;

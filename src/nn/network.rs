@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::conv::{self, FrontEnd, NormStatistics};
 use super::dropout::dropout;
-use super::rnn::{Rnn, RnnOutput};
+use super::kernels::Isa;
+use super::rnn::{Rnn, RnnOutput, RnnState};
 use super::{FrameShape, MAX_WIDTH, NetworkConfig, Pooling};
 use crate::{Error, ErrorKind, Result};
 
@@ -159,6 +160,30 @@ impl Network {
             }
             (Some(_), Some(rng)) => Ok(self.train(x, lengths, rng)?.0),
         }
+    }
+
+    /// As [`Network::forward`] of a network without convolutions, from the state that a sequence before has left (`None`:
+    /// zeros); gives the state behind each sequence's last frame too. So a text is learned in pieces, and written a
+    /// symbol at a time.
+    ///
+    /// # Errors
+    /// As [`Network::forward`]; [`ErrorKind::Config`] where there are convolutions, two directions, or a state that does not
+    /// fit.
+    pub fn forward_from(
+        &self,
+        x: &Tensor,
+        lengths: &[usize],
+        initial: Option<&RnnState>,
+        mut rng: Option<&mut ChaCha8Rng>,
+    ) -> Result<(Tensor, RnnState)> {
+        self.check_input(x, lengths)?;
+        if self.front_end.is_some() || self.config.bidirectional {
+            let message = "a network with convolutions or two directions cannot go on from a state; take \
+                           conv_channels = [] and bidirectional = false";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        let rnn = self.rnn.forward_with(Isa::best(), x, lengths, initial, rng.as_deref_mut())?;
+        Ok((self.logits(&rnn, lengths, rng)?, rnn.state))
     }
 
     /// As [`Network::forward`] in training; gives the statistics of each batch norm over this batch too, from which the

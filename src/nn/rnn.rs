@@ -39,6 +39,30 @@ pub struct RnnState {
     pub c: Option<Tensor>,
 }
 
+impl RnnState {
+    /// States of several batches as one of them all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) where they are not of the same network.
+    pub fn cat(states: &[&Self]) -> Result<Self> {
+        let h: Vec<&Tensor> = states.iter().map(|state| &state.h).collect();
+        let c: Option<Vec<&Tensor>> = states.iter().map(|state| state.c.as_ref()).collect();
+        let c = c.map(|c| Tensor::cat(&c, 1)).transpose()?;
+        Ok(Self { h: Tensor::cat(&h, 1)?, c })
+    }
+
+    /// That of sequence `b` alone.
+    pub fn of(&self, b: usize) -> Result<Self> {
+        let c = self.c.as_ref().map(|c| c.narrow(1, b, 1)).transpose()?;
+        Ok(Self { h: self.h.narrow(1, b, 1)?, c })
+    }
+
+    /// The same numbers, through which no gradient flows.
+    pub fn detach(&self) -> Self {
+        Self { h: self.h.detach(), c: self.c.as_ref().map(Tensor::detach) }
+    }
+}
+
 /// What a recurrent network gives for a batch.
 #[derive(Debug, Clone)]
 pub struct RnnOutput {
@@ -57,10 +81,7 @@ impl RnnOutput {
         Ok(Self {
             output: self.output.narrow(0, b, 1)?.narrow(1, 0, length)?.contiguous()?,
             last: self.last.narrow(0, b, 1)?,
-            state: RnnState {
-                h: self.state.h.narrow(1, b, 1)?,
-                c: self.state.c.as_ref().map(|c| c.narrow(1, b, 1)).transpose()?,
-            },
+            state: self.state.of(b)?,
         })
     }
 }

@@ -60,6 +60,7 @@ pub use config::{DataConfig, LabelsConfig, TrainConfig, TrainingConfig, Unmarked
 pub use dataset::{Dataset, Item, Part, Span, Truth};
 pub use fine_tune::{adopt, load_base};
 pub use metrics::EpochMetrics;
+pub use optimizer::Optimizer;
 pub use preset::Preset;
 pub use runs::{Runs, train_runs};
 pub use runs_report::RunsReport;

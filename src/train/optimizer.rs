@@ -14,8 +14,28 @@ const BETAS: [f64; 2] = [0.9, 0.999];
 /// Added to the root of the mean square, so that nothing is divided by 0.
 const EPSILON: f64 = 1e-8;
 
-/// AdamW (Loshchilov & Hutter 2019) as `torch.optim.AdamW` computes it.
-pub(super) struct Optimizer {
+/// AdamW (Loshchilov & Hutter 2019) as `torch.optim.AdamW` computes it, under a schedule, with gradients clipped.
+///
+/// For a training loop of one's own:
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use candle_core::{Device, Var};
+/// use percept::train::{Optimizer, Schedule, TrainingConfig};
+///
+/// # fn main() -> percept::Result<()> {
+/// let weight = Var::new(&[1f32, -2.0], &Device::Cpu)?;
+/// let config = TrainingConfig { learning_rate: 0.1, schedule: Schedule::Constant, ..TrainingConfig::default() };
+/// let mut optimizer = Optimizer::new(BTreeMap::from([("weight".to_string(), weight.clone())]), &config, 100);
+/// for _ in 0..100 {
+///     let loss = weight.sqr()?.sum_all()?;
+///     optimizer.step(&[loss.backward()?])?;
+/// }
+/// assert!(weight.to_vec1::<f32>()?.iter().all(|w| w.abs() < 0.2));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Optimizer {
     weights: BTreeMap<String, Learned>,
     weight_decay: f64,
     clip_norm: f64,
@@ -45,7 +65,8 @@ pub(super) struct OptimizerState {
 }
 
 impl Optimizer {
-    /// Learns `vars` and nothing else.
+    /// Learns `vars` and nothing else. Of the configuration it takes learning rate, schedule, warm-up, weight decay and
+    /// clipping; the schedule ends after `total_steps`.
     pub fn new(vars: BTreeMap<String, Var>, config: &TrainingConfig, total_steps: usize) -> Self {
         let learning_rate = LearningRate::new(config, total_steps);
         let learned = |var: Var| {
@@ -62,7 +83,7 @@ impl Optimizer {
         self.step
     }
 
-    pub fn state(&self) -> OptimizerState {
+    pub(super) fn state(&self) -> OptimizerState {
         let moments = self.weights.iter().map(|(name, learned)| (name.clone(), learned.moments.clone()));
         OptimizerState { step: self.step, moments: moments.collect() }
     }
@@ -71,7 +92,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`ErrorKind::Training`] names a tensor that is missing, superfluous or of another size.
-    pub fn restore(&mut self, mut state: OptimizerState) -> Result<()> {
+    pub(super) fn restore(&mut self, mut state: OptimizerState) -> Result<()> {
         let wrong =
             |name: &str| Error::new(ErrorKind::Training, format!("the moments of `{name}` do not fit"));
         for (name, learned) in &mut self.weights {

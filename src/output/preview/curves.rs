@@ -1,4 +1,4 @@
-//! A picture of how training went: plots one above the other, epochs from left to right.
+//! A picture of how training went: plots one above the other, epochs, or whatever is counted, from left to right.
 
 use std::path::Path;
 
@@ -27,11 +27,13 @@ pub struct Curves<'a> {
     pub plots: &'a [Plot],
 }
 
-/// Lines over the epochs, on one axis that begins at 0.
+/// Lines on one axis of values that begins at 0.
 pub struct Plot {
     /// What is measured, and in what.
     pub caption: &'static str,
-    /// What the axis reaches at least.
+    /// What is counted from left to right: `epoch`.
+    pub axis: &'static str,
+    /// What the axis of values reaches at least.
     pub highest: f64,
     pub lines: Vec<Line>,
 }
@@ -39,7 +41,7 @@ pub struct Plot {
 /// One line.
 pub struct Line {
     pub name: &'static str,
-    /// For each epoch from the first; there is none where nothing was measured.
+    /// For each epoch, or whatever is counted, from the first; there is none where nothing was measured.
     pub values: Vec<Option<f64>>,
 }
 
@@ -119,7 +121,7 @@ impl Plot {
             canvas.text_around(self.column(area, i), y, &(i + 1).to_string(), SMALL, INK);
         }
         let y = y + SMALL.height();
-        canvas.text_around(area.x + area.width / 2, y, "epoch", SMALL, FAINT_INK);
+        canvas.text_around(area.x + area.width / 2, y, self.axis, SMALL, FAINT_INK);
     }
 
     fn epochs(&self) -> usize {
@@ -167,7 +169,7 @@ mod tests {
             values: (1..=epochs).map(|epoch| factor.map(|factor| factor / epoch as f64)).collect(),
         };
         let lines = vec![line("training", Some(2.0)), line("validation", validation.then_some(2.2))];
-        [Plot { caption: "loss", highest: 0.0, lines }]
+        [Plot { caption: "loss", axis: "epoch", highest: 0.0, lines }]
     }
 
     fn draw(plots: &[Plot]) -> RgbImage {
