@@ -113,7 +113,7 @@ impl Strip {
         let mut sheet = RgbImage::new(count * width, height);
         for cell in 0..count {
             let middle = start + (f64::from(cell) + 0.5) / f64::from(count) * (end - start);
-            let image = fitted(self.shown_at(middle), width, height);
+            let image = fitted(self.shown_at(middle), width, height, FilterType::CatmullRom);
             let (x, y) = (cell * width + (width - image.width()) / 2, (height - image.height()) / 2);
             overlay(&mut sheet, &image, i64::from(x), i64::from(y));
         }
