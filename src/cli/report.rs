@@ -18,7 +18,8 @@ Examples:
   percept report results.jsonl --embed -o report.html                   to be mailed: with the media themselves
 
 RESULTS are the JSON lines of percept batch, classify or tag, or JSON of the latter two. The page opens in any browser and
-asks no network for anything; without --embed it plays media from where they are, so it and they move together.
+asks no network for anything; without --embed it plays media from where they are, so it and they move together. The picture
+of a file takes at most 16 KiB of it; where that would be more than 64 MiB in all, each takes less, down to 4 KiB.
 Lines that are no results are told and left out, and the exit code is then 1.";
 
 /// Make one page of results, to look at and to listen to
@@ -101,10 +102,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let bytes = std::fs::metadata(&args.output).map_or(0, |metadata| metadata.len());
     say(format_args!(
-        "{}: {} files, {} pictures, {:.1} MiB",
+        "{}: {} files, {} pictures, {} media inside, {:.1} MiB",
         args.output.display(),
         summary.rows,
         summary.pictures,
+        summary.embedded,
         bytes as f64 / (1 << 20) as f64
     ));
     Ok(exit_code(results.num_problems))

@@ -702,13 +702,24 @@
     }).observe(box);
     addEventListener("beforeprint", () => {
       isPrinting = true;
+      // As wide as paper, on which time lines would otherwise shrink beside their names; and light.
+      document.documentElement.classList.add("printing");
+      document.documentElement.dataset.theme = "light";
+      timeWidth = 0;
+      entries.forEach(draw);
       render();
       const left = shown.length - PRINTED_ROWS;
       $("more").hidden = left <= 0;
       $("more").textContent = `${many(left, "more file")} not printed`;
       box.style.height = "";
     });
-    addEventListener("afterprint", () => { isPrinting = false; begin(); });
+    addEventListener("afterprint", () => {
+      isPrinting = false;
+      document.documentElement.classList.remove("printing");
+      timeWidth = 0;
+      paint();
+      begin();
+    });
     let timeWidth = 0;
     return {
       begin, measure, render,

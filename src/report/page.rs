@@ -244,8 +244,12 @@ impl Row {
                 start = curves.start;
                 end += start;
             }
+            let input_end = self.input.duration.map(|_| end);
             start = events.iter().map(|event| event.onset).fold(start, f64::min);
-            end = events.iter().map(|event| event.offset).fold(end, f64::max);
+            // The last frame may reach beyond the end of the sound: then the end counts.
+            let is_behind = |onset: f64| input_end.is_none_or(|end| onset >= end);
+            let offsets = events.iter().filter(|event| is_behind(event.onset)).map(|event| event.offset);
+            end = offsets.fold(end, f64::max);
         }
         (start, end)
     }

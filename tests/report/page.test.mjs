@@ -128,7 +128,7 @@ test("a page loads without an error and says what was found", { skip }, async ()
     assert.equal(await first.locator("rect[rx]").count(), 2);
     const loaded = await first.locator("image").evaluate(async (node) => { const image = new Image(); image.src = node.getAttribute("href"); await image.decode(); return image.naturalHeight; });
     assert.equal(loaded, 64);
-  });
+  }, { viewport: { width: 1280, height: 3000 } });
 });
 
 test("files are filtered by label, score, text and status, and sorted", { skip }, async () => {
@@ -263,7 +263,7 @@ test("names and labels of any kind are text, and nothing in them runs", { skip }
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(wide <= width, `${wide} pixels`);
       assert.match(await page.textContent("#notices"), /8 of 8 files are no longer where the results say/);
-    }, { viewport: { width, height: 900 } });
+    }, { viewport: { width, height: 6000 } });
   }
 });
 
