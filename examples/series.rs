@@ -13,7 +13,7 @@
 //!
 //! To look many steps ahead it reads its own forecasts. Beside it stands the seasonal-naive forecast, what was a season ago
 //! (Hyndman & Athanasopoulos, "Forecasting: principles and practice", 5.2); sunspots have a season of eleven years. The last
-//! fifth of the series is for the test. With `--quick` it learns a series that it makes up, in seconds.
+//! fifth of the series is for the test; the last fifth of what is before it says which weights to keep. With `--quick` it learns a series that it makes up, in seconds.
 //!
 //! Series that belong to classes are not forecast but classified; that is what `percept train` does with vectors:
 //! `examples/time_series.rs` makes them and `examples/recipes/japanese_vowels.toml` learns nine speakers by their vowels.
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use candle_core::{Device, Tensor};
 use candle_nn::loss::mse;
 use clap::Parser;
-use percept::nn::{CellKind, Network, NetworkConfig, Pooling};
+use percept::nn::{CellKind, Network, NetworkConfig, Pooling, Weights};
 use percept::train::{Optimizer, TrainingConfig};
 use percept::{Error, ErrorKind, Result};
 use rand::{RngExt, SeedableRng};
@@ -65,6 +65,8 @@ pub struct Figures {
 const FRAMES: usize = 120;
 const WARM_UP: usize = 24;
 const BATCH: usize = 32;
+/// Times at which the weights may be kept.
+const CHECKS: usize = 20;
 
 #[allow(dead_code, reason = "tests/examples.rs takes in this file as a module")]
 fn main() -> ExitCode {
@@ -83,7 +85,7 @@ pub fn run(args: &Args) -> Result<Figures> {
         None => made_up(args.season, args.seed),
     };
     let border = series.len() * 4 / 5;
-    let least = FRAMES.max(args.season) + 1;
+    let least = (2 * FRAMES).max(args.season + 1);
     if args.season == 0 || args.horizon == 0 || border < least || series.len() < border + args.horizon {
         let message = format!(
             "{} values are too few for a season of {} and a horizon of {}: both must be at least 1, four fifths of the \
@@ -131,25 +133,43 @@ fn learn(args: &Args, series: &[f32]) -> Result<Network> {
     let training = TrainingConfig { learning_rate: 1e-2, ..TrainingConfig::default() };
     let mut optimizer = Optimizer::new(vars.clone(), &training, steps);
     let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+    let learned = series.len() * 4 / 5;
+    let (mut best, mut kept) = (f32::INFINITY, None);
     for step in 1..=steps {
         // Pieces from anywhere, and each of their values' successors.
-        let starts: Vec<usize> = (0..BATCH).map(|_| rng.random_range(0..series.len() - FRAMES)).collect();
+        let starts: Vec<usize> = (0..BATCH).map(|_| rng.random_range(0..learned - FRAMES)).collect();
         let piece =
             |by: usize| starts.iter().flat_map(|&start| series[start + by..][..FRAMES].to_vec()).collect();
         let x = Tensor::from_vec(piece(0), (BATCH, FRAMES, 1), &Device::Cpu)?;
         let next = Tensor::from_vec(piece(1), (BATCH, FRAMES, 1), &Device::Cpu)?;
-        let forecast = (&x + network.forward(&x, &[FRAMES; BATCH], None)?)?;
-        let known = |t: &Tensor| t.narrow(1, WARM_UP, FRAMES - WARM_UP);
-        let loss = mse(&known(&forecast)?, &known(&next)?)?;
+        let loss = loss(&network, &x, &next, WARM_UP)?;
         if !optimizer.step(&[loss.backward()?])? {
             return Err(Error::new(ErrorKind::Training, "the gradient is not finite; try another seed"));
         }
-        if step % (steps / 5).max(1) == 0 {
-            println!("step {step:4}  loss {:.4}", loss.to_scalar::<f32>()?);
+        if step % (steps / CHECKS).max(1) == 0 {
+            let count = series.len() - 1;
+            let x = Tensor::from_slice(&series[..count], (1, count, 1), &Device::Cpu)?;
+            let next = Tensor::from_slice(&series[1..], (1, count, 1), &Device::Cpu)?;
+            let validation = self::loss(&network, &x, &next, learned)?.to_scalar::<f32>()?;
+            println!("step {step:4}  loss {:.4}  validation {validation:.4}", loss.to_scalar::<f32>()?);
+            if validation < best {
+                let weights =
+                    vars.iter().map(|(name, var)| Ok((name.clone(), var.as_tensor().detach().copy()?)));
+                (best, kept) = (validation, Some(weights.collect::<Result<Weights>>()?));
+            }
         }
     }
-    let learned = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().detach())).collect();
-    Network::new(&config, 1, 1, &learned)
+    let kept =
+        kept.ok_or_else(|| Error::new(ErrorKind::Training, "nothing was learned; give more --steps"))?;
+    Network::new(&config, 1, 1, &kept)
+}
+
+/// The mean square error of the forecasts of `next` after each of `x [B, T, 1]`, from frame `first` on.
+fn loss(network: &Network, x: &Tensor, next: &Tensor, first: usize) -> Result<Tensor> {
+    let (batch, frames, _) = x.dims3()?;
+    let forecast = (x + network.forward(x, &vec![frames; batch], None)?)?;
+    let known = |t: &Tensor| t.narrow(1, first, frames - first);
+    Ok(mse(&known(&forecast)?, &known(next)?)?)
 }
 
 /// From each value of the test on, as far as the horizon is known.

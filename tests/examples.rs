@@ -29,13 +29,13 @@ fn char_rnn_learns_a_rhyme_and_writes_on_from_a_prefix() {
     assert!(before > 3.0 && after < 1.0, "{before} {after}");
 
     let written = |more: &[&str]| {
-        let options = [&["--load", path, "--prefix", "This is the cat", "--length", "60"][..], more].concat();
+        let options = [&["--load", path, "--length", "60"][..], more].concat();
         run(&options).map(|figures| figures.text)
     };
-    let likeliest = written(&["--temperature", "0"]).unwrap();
+    let likeliest = written(&["--prefix", "This is the cat", "--temperature", "0"]).unwrap();
     assert!(likeliest.contains("that "), "{likeliest}");
     assert_eq!(written(&["--seed", "3"]).unwrap(), written(&["--seed", "3"]).unwrap());
-    assert_eq!(written(&["--top-k", "1"]).unwrap(), likeliest);
+    assert_eq!(written(&["--prefix", "This is the cat", "--top-k", "1"]).unwrap(), likeliest);
 
     let refused = written(&["--prefix", "π"]).unwrap_err().message;
     assert!(refused.contains("'π'"), "{refused}");
@@ -123,4 +123,22 @@ fn a_forecast_is_better_than_what_was_a_season_ago() {
     assert!(message.contains("line 3") && message.contains("\"?\""), "{message}");
     std::fs::write(&path, "month,value\n1,2\n2,3\n").unwrap();
     assert!(run(&[path.to_str().unwrap()]).unwrap_err().message.contains("too few"));
+}
+
+#[test]
+fn the_walk_through_the_lecture_names_the_lines_that_it_means() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    // `code` ([path:line](../path#Lline))
+    let parts: Vec<&str> = include_str!("../examples/README.md").split("` ([").collect();
+    assert!(parts.len() > 20);
+    for pair in parts.windows(2) {
+        let code = pair[0].rsplit('`').next().unwrap();
+        let (place, rest) = pair[1].split_once("](../").unwrap();
+        let (path, line) = place.split_once(':').unwrap();
+        assert!(rest.starts_with(&format!("{path}#L{line})")), "{place}");
+        let text = std::fs::read_to_string(root.join(path)).unwrap();
+        let found = text.lines().nth(line.parse::<usize>().unwrap() - 1).unwrap_or_default();
+        let now = text.lines().position(|line| line.contains(code)).map(|i| i + 1);
+        assert!(found.contains(code), "{place} is {found:?}; {code:?} is on line {now:?}");
+    }
 }

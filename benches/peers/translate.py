@@ -43,7 +43,7 @@ class EncoderDecoder(nn.Module):
         self.head = nn.Linear(hidden, target)
         self.dropout = nn.Dropout(dropout)
         for table in (self.source_embedding, self.target_embedding):
-            nn.init.uniform_(table.weight, -embedding ** -0.5, embedding ** -0.5)
+            nn.init.uniform_(table.weight, -1, 1)
 
     def encode(self, source, lengths):
         x = self.dropout(self.source_embedding(source))

@@ -123,7 +123,7 @@ fn learn(args: &Args) -> Result<(CharRnn, [f64; 2])> {
         None => the_house_that_jack_built(),
     };
     // As Karpathy's char-rnn has them: sequences side by side, and characters of each that are learned at a time.
-    let (batch, frames) = if args.quick { (8, 32) } else { (50, 50) };
+    let (batch, frames) = if args.quick { (4, 32) } else { (50, 50) };
     let (hidden_size, steps) = if args.quick { (64, 240) } else { (args.hidden_size, args.steps) };
 
     let mut symbols: Vec<char> = text.chars().collect();

@@ -77,8 +77,6 @@ struct Translation {
     attention: Vec<Vec<f32>>,
 }
 
-const BATCH: usize = 32;
-
 #[allow(dead_code, reason = "tests/examples.rs takes in this file as a module")]
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -142,7 +140,7 @@ fn learn(args: &Args, train: &[Pair]) -> Result<Translator> {
     };
     let mut pairs: Vec<(Vec<u32>, Vec<u32>)> = train.iter().flat_map(numbers).collect();
 
-    let size = if args.quick { 32 } else { 128 };
+    let (size, batch_size) = if args.quick { (32, 8) } else { (128, 32) };
     let config = EncoderDecoderConfig {
         source_symbols: english.len(),
         target_symbols: french.len(),
@@ -151,14 +149,14 @@ fn learn(args: &Args, train: &[Pair]) -> Result<Translator> {
         hidden_size: size,
         num_layers: 1,
         score: Score::General,
-        dropout: if args.quick { 0.0 } else { 0.3 },
+        dropout: if args.quick { 0.1 } else { 0.3 },
     };
     let vars = EncoderDecoder::init(&config, args.seed)?;
     let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
     let network = EncoderDecoder::new(&config, &weights)?;
     let training =
         TrainingConfig { learning_rate: if args.quick { 1e-2 } else { 3e-3 }, ..TrainingConfig::default() };
-    let batches = pairs.len().div_ceil(BATCH);
+    let batches = pairs.len().div_ceil(batch_size);
     let mut optimizer = Optimizer::new(vars.clone(), &training, args.epochs * batches);
     println!("{} pairs, {} English and {} French words", pairs.len(), english.len(), french.len());
 
@@ -166,7 +164,7 @@ fn learn(args: &Args, train: &[Pair]) -> Result<Translator> {
     for epoch in 1..=args.epochs {
         pairs.shuffle(&mut rng);
         let mut sum = 0.0;
-        for batch in pairs.chunks(BATCH) {
+        for batch in pairs.chunks(batch_size) {
             let loss = loss(&network, batch, &mut rng)?;
             sum += f64::from(loss.to_scalar::<f32>()?);
             if !optimizer.step(&[loss.backward()?])? {

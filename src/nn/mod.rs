@@ -1,4 +1,7 @@
 //! Features `[B, T, D]` -> logits `[B, K]`. Knows nothing of sound or pictures.
+//!
+//! [`Network`] is what models are made of. For sequences of symbols there are [`seq2seq`], which reads one and writes another,
+//! [`attention`] between them, and [`decode`], which draws symbols or looks for the likeliest.
 
 pub mod attention;
 pub mod cell;

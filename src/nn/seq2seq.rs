@@ -119,13 +119,13 @@ impl EncoderDecoderConfig {
         }
     }
 
-    /// Names, shapes and fans of all weights; a fan is over how many values a sum runs.
+    /// Names, shapes and fans of all weights; a fan is over how many values a sum runs. An embedding is no sum.
     fn weights(&self) -> Vec<(String, Vec<usize>, usize)> {
         let &Self { source_symbols, target_symbols, embedding_size, hidden_size: hidden, .. } = self;
         let mut weights = Vec::new();
         let mut add = |name: String, shape: Vec<usize>, fan| weights.push((name, shape, fan));
-        add("source_embedding.weight".into(), vec![source_symbols, embedding_size], embedding_size);
-        add("target_embedding.weight".into(), vec![target_symbols, embedding_size], embedding_size);
+        add("source_embedding.weight".into(), vec![source_symbols, embedding_size], 1);
+        add("target_embedding.weight".into(), vec![target_symbols, embedding_size], 1);
         for (prefix, bidirectional) in [("encoder", true), ("decoder", false)] {
             for (name, shape) in Rnn::shapes(&self.rnn(bidirectional), embedding_size) {
                 add(format!("{prefix}.{name}"), shape, hidden);
