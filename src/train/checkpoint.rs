@@ -1,9 +1,9 @@
 //! What a run that was stopped goes on from.
 //!
-//! A checkpoint is a safetensors file. Its `__metadata__` has two entries: `percept_checkpoint`, a [`CheckpointHeader`] as
-//! JSON, and `sha256` over that and the tensors, by name. Its tensors are F32, each under the name that it has in the model behind what it is: `now.` as the network stands,
-//! `first_moment.` and `second_moment.` of AdamW, `mean.` the averaged weights, `kept.` those of the epoch that would be the
-//! model; and `history`, F64, with a row an epoch.
+//! A checkpoint is a safetensors file. Its `__metadata__` has one entry, `percept_checkpoint`: the SHA-256 over a
+//! [`CheckpointHeader`] as JSON and the tensors by name, and that header. Its tensors are F32, each under the name that it has in
+//! the model behind what it is: `now.` as the network stands, `first_moment.` and `second_moment.` of AdamW, `mean.` the averaged
+//! weights, `kept.` those of the epoch that would be the model; and `history`, F64, with a row an epoch.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -27,7 +27,6 @@ use crate::{Error, ErrorKind, Result};
 const METADATA_KEY: &str = "percept_checkpoint";
 /// Longest checkpoint, in bytes: five times the longest model.
 const MAX_BYTES: u64 = 10 << 30;
-const CHECKSUM_KEY: &str = "sha256";
 const HISTORY: &str = "history";
 
 /// Whether a file that begins so is a checkpoint.
@@ -136,16 +135,16 @@ impl Checkpoint {
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|_| damaged())?;
-        let entry =
-            |key| metadata.metadata().as_ref().and_then(|entries| entries.get(key)).ok_or_else(damaged);
+        let entry = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY));
+        let (sum, header) = entry.and_then(|entry| entry.split_once(' ')).ok_or_else(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(|_| damaged())?;
         let tensors: BTreeMap<String, Vec<u8>> =
             file.iter().map(|(name, view)| (name.to_string(), view.data().to_vec())).collect();
-        if *entry(CHECKSUM_KEY)? != checksum(entry(METADATA_KEY)?, tensors.iter()) {
+        if sum != checksum(header, tensors.iter()) {
             return Err(damaged());
         }
         drop(tensors);
-        let header = serde_json::from_str(entry(METADATA_KEY)?).map_err(|_| damaged())?;
+        let header = serde_json::from_str(header).map_err(|_| damaged())?;
         let mut kinds: HashMap<&str, Weights> = HashMap::new();
         let (mut history, mut step) = (Vec::new(), 0);
         for (name, view) in file.iter() {
@@ -228,8 +227,8 @@ impl Checkpoint {
             .collect::<Result<Vec<_>>>()?;
         let header = serde_json::to_string(&self.header).map_err(|e| failed(&e))?;
         let checksum = checksum(&header, stored.iter().map(|(name, (_, _, data))| (name, data)));
-        let metadata =
-            HashMap::from([(METADATA_KEY.to_string(), header), (CHECKSUM_KEY.to_string(), checksum)]);
+        // One entry only: the map's order is random, and the same state must give the same bytes.
+        let metadata = HashMap::from([(METADATA_KEY.to_string(), format!("{checksum} {header}"))]);
         safetensors::serialize(views, Some(metadata)).map_err(|e| failed(&e))
     }
 }
