@@ -83,13 +83,17 @@ fn anew<'a>(plan: &Plan<'a>, mut journal: Journal, on_event: &mut dyn FnMut(Even
 
 /// The output must not replace an input.
 fn check_not_written(input: &Path, output: &Path) -> Result<()> {
-    let is_same = input.file_name() == output.file_name()
-        && input.canonicalize().is_ok_and(|input| output.canonicalize().is_ok_and(|output| input == output));
-    if !is_same {
+    if !is_output(input, output) {
         return Ok(());
     }
     let message = "is both read and to be written (-o); give the result another name";
     Err(Error::new(ErrorKind::Path, message).with_path(output))
+}
+
+/// Whether an input that was found is the output itself.
+pub(super) fn is_output(input: &Path, output: &Path) -> bool {
+    input.file_name() == output.file_name()
+        && input.canonicalize().is_ok_and(|input| output.canonicalize().is_ok_and(|output| input == output))
 }
 
 fn warnings(listed: &Listed) -> Vec<String> {

@@ -404,6 +404,12 @@ impl Patterns {
     }
 }
 
+/// Half the SHA-256 of a path: what stands for it where very many are kept.
+pub(super) fn key(path: &Path) -> u128 {
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    digest.first_chunk().map_or(0, |head| u128::from_le_bytes(*head))
+}
+
 /// What was listed so far: 16 bytes a path.
 struct Seen(Option<HashSet<u128>>);
 
@@ -416,8 +422,7 @@ impl Seen {
 
     fn is_new(&mut self, path: &Path) -> bool {
         let Some(seen) = &mut self.0 else { return true };
-        let digest = Sha256::digest(plain(path).as_os_str().as_encoded_bytes());
-        seen.insert(digest.first_chunk().map_or(0, |head| u128::from_le_bytes(*head)))
+        seen.insert(key(&plain(path)))
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::disk::Disks;
 use super::journal::{Done, Identity, Journal};
 use super::pool::{Item, Outcome};
-use super::run::{Event, Summary};
+use super::run::{Event, GROUP_BYTES, Summary};
 use crate::{Error, ErrorKind, Result};
 
 /// How often what is done is brought safely to disk.
@@ -218,13 +218,14 @@ impl<'a> Log<'a> {
     }
 }
 
-/// An input as it is now, and the bytes that it has.
-pub(super) fn looked_up(index: usize, path: String, disks: &mut Disks, directory_bytes: u64) -> (Item, u64) {
+/// An input as it is now, and the bytes that it has. What a directory of pictures holds is not known: it is a group of its
+/// own.
+pub(super) fn looked_up(index: usize, path: String, disks: &mut Disks) -> (Item, u64) {
     let Ok(metadata) = std::fs::metadata(&path) else {
         return (Item::new(index, path, Identity::None), 0);
     };
     disks.saw(path.as_ref());
-    let size = if metadata.is_dir() { directory_bytes } else { metadata.len() };
+    let size = if metadata.is_dir() { GROUP_BYTES } else { metadata.len() };
     (Item::new(index, path, Identity::of_metadata(&metadata)), size)
 }
 

@@ -237,8 +237,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             if is_text {
-                // What a directory of pictures holds is not known.
-                return Ok(Some(looked_up(index, path, &mut self.log.disks, GROUP_BYTES)));
+                return Ok(Some(looked_up(index, path, &mut self.log.disks)));
             }
             let message = "the name is not UTF-8, which JSON cannot carry; rename the file";
             let error = Error::new(ErrorKind::Path, message).with_path(&path);

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
+use super::begin::is_output;
 use super::journal::{Done, Identity, Job, Journal, Stage};
-use super::list::{Input, check_sources, list};
+use super::list::{Input, check_sources, key, list};
 use super::log::{Log, LogOptions, SYNC_INTERVAL, looked_up};
 use super::pool::{Item, Outcome, Pool, WorkerCommand};
 use super::run::{Event, GROUP, GROUP_BYTES, Summary, beside};
@@ -155,11 +155,6 @@ struct InputOf {
     path: String,
 }
 
-fn key(path: &Path) -> u128 {
-    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    digest.first_chunk().map_or(0, |head| u128::from_le_bytes(*head))
-}
-
 impl Watch<'_> {
     fn work(&mut self, plan: &WatchPlan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> Result<()> {
         let mut pool = Pool::new(plan.workers.clone(), plan.jobs)?;
@@ -206,7 +201,7 @@ impl Watch<'_> {
             let key = key(&path);
             // What is gone again, or is no text, has no row.
             let (Ok(metadata), Some(name)) = (std::fs::metadata(&path), path.to_str()) else { return Ok(()) };
-            if path.file_name() == plan.output.file_name() && is_same(&path, &plan.output) {
+            if is_output(&path, &plan.output) {
                 return Ok(());
             }
             let identity = Identity::of_metadata(&metadata);
@@ -224,7 +219,7 @@ impl Watch<'_> {
                 return Ok(());
             }
             self.begun.insert(key);
-            let waiting = looked_up(self.next, name.to_string(), &mut self.log.disks, GROUP_BYTES);
+            let waiting = looked_up(self.next, name.to_string(), &mut self.log.disks);
             self.waiting.push_back(waiting);
             self.next += 1;
             self.log.summary.inputs += 1;
@@ -266,10 +261,6 @@ impl Watch<'_> {
         self.log.begin_anew_if_moved()?;
         self.log.take(outcome, on_event)
     }
-}
-
-fn is_same(path: &Path, other: &Path) -> bool {
-    path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| path == other))
 }
 
 /// Whether a file was last changed longer ago.
