@@ -7,7 +7,9 @@ use super::evaluate::{check_collar, progress_bar, threads};
 use super::inputs::refuse_overwriting;
 use super::{Jobs, exit_code, say};
 use crate::files::AtomicFile;
-use crate::report::{ReportOptions, Results, write_report};
+use crate::report::{
+    EvaluationPage, MAX_EVALUATED_ROWS, ReportOptions, Results, Summary, write_evaluation, write_report,
+};
 use crate::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -86,30 +88,52 @@ pub fn run(args: Args) -> Result<ExitCode> {
         pictures: !args.no_pictures,
         embed: args.embed,
     };
-    let out = AtomicFile::create(&args.output)?;
-    let folder = folder_of(&args.output)?;
-    let bar = progress_bar(results.rows.len());
     let pool = threads(args.jobs.threads(results.rows.len()))?;
-    let written =
-        pool.install(|| write_report(&results, &args.results, out, &folder, &options, &|| bar.inc(1)));
-    bar.finish_and_clear();
-    let (out, summary) = written.map_err(|error| error.with_path(&args.output))?;
-    out.commit()?;
+    let rows = results.rows.len();
+    let summary = write(&args.output, rows, |out, folder, on_row| {
+        pool.install(|| write_report(&results, &args.results, out, folder, &options, on_row))
+    })?;
     summary.messages.iter().for_each(say);
     if summary.missing > 0 {
         let (missing, rows) = (summary.missing, summary.rows);
         say(format_args!("{missing} of {rows} files are no longer where the results say (--root)"));
     }
-    let bytes = std::fs::metadata(&args.output).map_or(0, |metadata| metadata.len());
+    Ok(exit_code(results.num_problems))
+}
+
+/// Writes the page of an evaluation to `path`, and says so.
+pub fn write_evaluation_page(path: &Path, evaluation: &EvaluationPage, threads: usize) -> Result<()> {
+    let pool = super::evaluate::threads(threads)?;
+    let rows = evaluation.answers.as_ref().map_or(0, |answers| answers.evaluated.len());
+    write(path, rows.min(MAX_EVALUATED_ROWS), |out, folder, on_row| {
+        pool.install(|| write_evaluation(evaluation, out, folder, on_row))
+    })?;
+    Ok(())
+}
+
+/// Puts what `page` writes, of so many rows, under its name once all of it is there.
+fn write(
+    path: &Path,
+    rows: usize,
+    page: impl FnOnce(AtomicFile, &Path, &(dyn Fn() + Sync)) -> Result<(AtomicFile, Summary)>,
+) -> Result<Summary> {
+    let out = AtomicFile::create(path)?;
+    let folder = folder_of(path)?;
+    let bar = progress_bar(rows);
+    let written = page(out, &folder, &|| bar.inc(1));
+    bar.finish_and_clear();
+    let (out, summary) = written.map_err(|error| error.with_path(path))?;
+    out.commit()?;
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     say(format_args!(
         "{}: {} files, {} pictures, {} media inside, {:.1} MiB",
-        args.output.display(),
+        path.display(),
         summary.rows,
         summary.pictures,
         summary.embedded,
         bytes as f64 / (1 << 20) as f64
     ));
-    Ok(exit_code(results.num_problems))
+    Ok(summary)
 }
 
 /// The directory that links of the page start from.

@@ -211,11 +211,11 @@ pub struct ProbeInput {
 }
 
 impl InputInfo {
-    pub(super) fn named(path: &Path) -> Self {
+    pub(crate) fn named(path: &Path) -> Self {
         Self { path: path.to_string_lossy().into_owned(), ..Self::default() }
     }
 
-    pub(super) fn read(path: &Path, media: &Media) -> Self {
+    pub(crate) fn read(path: &Path, media: &Media) -> Self {
         let info = Self { duration: Some(media.duration()), ..Self::named(path) };
         match media {
             Media::Audio(audio) => Self {
@@ -322,7 +322,7 @@ impl ModelInfo {
 
 impl ErrorInfo {
     /// The record names its input already, so the message leaves it out unless it is about another file.
-    pub(super) fn new(error: &Error, input: &Path) -> Self {
+    pub(crate) fn new(error: &Error, input: &Path) -> Self {
         let mut error = error.clone();
         if error.path.as_deref() == Some(input) {
             error.path = None;
