@@ -31,7 +31,7 @@ pub struct FileArgs {
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     metrics: Option<PathBuf>,
 
-    /// Draw losses and accuracies over the epochs at the end, as a PNG picture
+    /// Draw losses and accuracies over the epochs at the end, as a picture: PNG, or SVG where FILE ends so
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     curves: Option<PathBuf>,
 
@@ -95,7 +95,7 @@ impl FileArgs {
         let all: [(&Option<PathBuf>, Kind); 4] = [
             (&files.checkpoint, is_checkpoint),
             (&files.metrics, |bytes| bytes.is_empty() || bytes.starts_with(b"{\"epoch\":")),
-            (&files.curves, |bytes| bytes.starts_with(b"\x89PNG")),
+            (&files.curves, |bytes| bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"<svg")),
             (&files.report, is_page),
         ];
         for (path, is_own_kind) in all {
