@@ -15,8 +15,9 @@
 //! and looks 36 months of sunspots ahead no better than the seasonal-naive forecast, what was a season ago (Hyndman &
 //! Athanasopoulos, "Forecasting: principles and practice", 5.2). That stands beside it; sunspots have a season of eleven years.
 //!
-//! The last fifth of the series is for the test; the last fifth of what is before it says which weights to keep. With `--quick`
-//! it learns a series that it makes up, in seconds.
+//! The last fifth of the series is for the test; the last fifth of what is before it says which weights to keep. On so few
+//! values chance decides much, so several networks learn and their forecasts are averaged. With `--quick` a small one learns
+//! a series that is made up, in seconds.
 //!
 //! Series that belong to classes are not forecast but classified; that is what `percept train` does with vectors:
 //! `examples/time_series.rs` makes them and `examples/recipes/japanese_vowels.toml` learns nine speakers by their vowels.
@@ -53,6 +54,9 @@ pub struct Args {
     /// Batches to learn from
     #[arg(long, default_value_t = 300)]
     steps: usize,
+    /// Networks whose forecasts are averaged; each begins with other weights
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    networks: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -100,8 +104,10 @@ pub fn run(args: &Args) -> Result<Figures> {
     let scaled: Vec<f32> = series.iter().map(|v| (v - mean) / deviation).collect();
     println!("{} values, the last {} of them for the test", series.len(), series.len() - border);
 
-    let network = learn(args, &scaled[..border])?;
-    let figures = evaluate(args, &network, &scaled, border, f64::from(deviation))?;
+    let count = if args.quick { 1 } else { args.networks };
+    let networks =
+        (0..count).map(|i| learn(args, args.seed + i, &scaled[..border])).collect::<Result<Vec<_>>>()?;
+    let figures = evaluate(args, &networks, &scaled, border, f64::from(deviation))?;
     for (what, [network, last, season]) in
         [("one step ahead", figures.one_step), ("to the horizon", figures.multi_step)]
     {
@@ -113,7 +119,7 @@ pub fn run(args: &Args) -> Result<Figures> {
     Ok(figures)
 }
 
-fn learn(args: &Args, series: &[f32]) -> Result<Network> {
+fn learn(args: &Args, seed: u64, series: &[f32]) -> Result<Network> {
     let config = NetworkConfig {
         cell: CellKind::Lstm,
         hidden_size: if args.quick { 16 } else { 48 },
@@ -123,13 +129,13 @@ fn learn(args: &Args, series: &[f32]) -> Result<Network> {
         pooling: Pooling::None,
         ..NetworkConfig::default()
     };
-    let vars = Network::init(&config, 1, args.horizon, args.seed)?;
+    let vars = Network::init(&config, 1, args.horizon, seed)?;
     let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
     let network = Network::new(&config, 1, args.horizon, &weights)?;
     let steps = if args.quick { 150 } else { args.steps };
     let training = TrainingConfig { learning_rate: 1e-2, ..TrainingConfig::default() };
     let mut optimizer = Optimizer::new(vars.clone(), &training, steps);
-    let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let learned = series.len() * 4 / 5;
     let (mut best, mut kept) = (f32::INFINITY, None);
     for step in 1..=steps {
@@ -143,7 +149,6 @@ fn learn(args: &Args, series: &[f32]) -> Result<Network> {
         common::learn_from(&loss, &mut optimizer)?;
         if step % (steps / CHECKS).max(1) == 0 {
             let validation = self::loss(&network, &[series], args.horizon, learned)?.to_scalar::<f32>()?;
-            println!("step {step:4}  loss {:.4}  validation {validation:.4}", loss.to_scalar::<f32>()?);
             if validation < best {
                 let weights =
                     vars.iter().map(|(name, var)| Ok((name.clone(), var.as_tensor().detach().copy()?)));
@@ -151,6 +156,7 @@ fn learn(args: &Args, series: &[f32]) -> Result<Network> {
             }
         }
     }
+    println!("learned from {steps} batches; the best mean square error in validation was {best:.4}");
     let kept =
         kept.ok_or_else(|| Error::new(ErrorKind::Training, "nothing was learned; give more --steps"))?;
     Network::new(&config, 1, args.horizon, &kept)
@@ -176,11 +182,12 @@ fn loss(network: &Network, pieces: &[&[f32]], horizon: usize, first: usize) -> R
 }
 
 /// From each value of the test on, as far as the horizon is known.
-fn evaluate(args: &Args, network: &Network, series: &[f32], border: usize, unit: f64) -> Result<Figures> {
+fn evaluate(args: &Args, networks: &[Network], series: &[f32], border: usize, unit: f64) -> Result<Figures> {
     let (mut one_step, mut multi_step) = ([0f64; 3], [0f64; 3]);
     let frames = series.len() - args.horizon;
     let x = Tensor::from_slice(&series[..frames], (1, frames, 1), &Device::Cpu)?;
-    let forecasts = forecast(network, &x)?.get(0)?.to_vec2::<f32>()?;
+    let each = networks.iter().map(|network| forecast(network, &x)).collect::<Result<Vec<_>>>()?;
+    let forecasts = Tensor::cat(&each, 0)?.mean(0)?.to_vec2::<f32>()?;
     let origins = border - 1..frames;
     for origin in origins.clone() {
         for (step, &ahead) in forecasts[origin].iter().enumerate() {
