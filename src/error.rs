@@ -73,6 +73,9 @@ pub enum Position {
     Sample(u64),
 }
 
+/// Longest message, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 4096;
+
 /// An error that carries its kind, path and position. Its `Display` is one line fit for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -85,7 +88,13 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), path: None, position: None }
+        let mut message = message.into();
+        // It may quote what is wrong.
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message.push('…');
+        }
+        Self { kind, message, path: None, position: None }
     }
 
     /// Names the file, unless a deeper layer has already named one.
@@ -227,6 +236,12 @@ mod tests {
     fn a_long_list_of_names_is_cut() {
         assert_eq!(some_of(&["a", "b"]), "a, b");
         assert_eq!(some_of(&["x"; 12]), "x, x, x, x, x, x, x, x, x, x and 2 more");
+    }
+
+    #[test]
+    fn a_message_that_quotes_very_much_is_cut() {
+        let error = Error::new(ErrorKind::Dataset, "ä".repeat(3000) + "b");
+        assert_eq!(error.message, "ä".repeat(2048) + "…");
     }
 
     #[test]

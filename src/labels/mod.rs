@@ -16,7 +16,7 @@ pub use dcase::{EventLists, read_dcase, read_durations};
 pub use pairing::{Annotation, Annotations, read_labels};
 
 use crate::error::Position;
-use crate::files::{decode_text, read_limited};
+use crate::files::{decode_text, read_lines};
 use crate::{Error, ErrorKind, Result, model};
 
 /// Largest file of labels that is read, in bytes.
@@ -116,7 +116,7 @@ impl Parsed {
 
 /// Reads one file of labels.
 fn read_file(path: &Path, options: &LabelOptions) -> Result<Parsed> {
-    let bytes = read_limited(path, "a file of labels is due", MAX_LABEL_BYTES)?;
+    let bytes = read_lines(path, "a file of labels is due", MAX_LABEL_BYTES)?;
     decode(bytes).and_then(|text| parse(&text, options)).map_err(|error| error.with_path(path))
 }
 
