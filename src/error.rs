@@ -182,7 +182,13 @@ pub(crate) fn one_line(text: &str) -> String {
 /// The first of `names`, and how many more there are.
 pub(crate) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
     const SHOWN: usize = 10;
-    let text = names.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    /// Letters of one of them.
+    const LETTERS: usize = 200;
+    let shown = |name: &T| match name.as_ref().char_indices().nth(LETTERS) {
+        Some((end, _)) => format!("{}…", &name.as_ref()[..end]),
+        None => name.as_ref().to_string(),
+    };
+    let text = names.iter().take(SHOWN).map(shown).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(SHOWN) {
         0 => text,
         more => format!("{text} and {more} more"),
@@ -235,6 +241,7 @@ mod tests {
     #[test]
     fn a_long_list_of_names_is_cut() {
         assert_eq!(some_of(&["a", "b"]), "a, b");
+        assert_eq!(some_of(&["ä".repeat(201)]), "ä".repeat(200) + "…");
         assert_eq!(some_of(&["x"; 12]), "x, x, x, x, x, x, x, x, x, x and 2 more");
     }
 

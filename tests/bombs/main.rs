@@ -223,7 +223,7 @@ fn tensors_that_claim_more_than_the_file_holds_are_refused() {
         .collect();
     let text = format!("{{{}}}", many.join(","));
     place.write("a.safetensors", [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat());
-    place.fails(2, &["info", "a.safetensors"], "a.safetensors");
+    place.fails(2, &["info", "a.safetensors"], "holds 200000 tensors where the limit is 65536");
 }
 
 #[test]
@@ -307,4 +307,30 @@ fn a_line_of_a_gigabyte_is_not_read() {
     place.fails(2, &["train", ".", "--labels", "list.csv", "-o", "m.safetensors"], said);
     place.fails(2, &["train", "--config", "list.csv", "-o", "m.safetensors"], "list.csv");
     place.fails(2, &["report", "list.csv", "-o", "page.html"], "holds no result");
+}
+
+#[test]
+fn texts_of_very_many_small_things_take_no_more_than_they_are_worth() {
+    let place = Workplace::new();
+    place.write("a.wav", [make::wav_head(2000), vec![1; 2000]].concat());
+    // An array of numbers where results are due.
+    place.write("results.json", format!("[0{}]", ",0".repeat(30_000_000)));
+    place.fails(2, &["report", "results.json", "-o", "page.html"], "holds no result");
+    // Rows of six bytes.
+    place.write("a.txt", "0\t0\ta\n".repeat(5_000_001));
+    place.fails(2, &["train", ".", "--labels", "a.txt", "-o", "m.safetensors"], "more than 5000000 lines");
+    // Each of whose lines was once counted from the first on.
+    let intervals = "0\n0\n\"x\"\n".repeat(1_000_000);
+    let grid =
+        format!("\"ooTextFile\"\n\"TextGrid\"\n0\n1\n1\n\"IntervalTier\"\n\"w\"\n0\n1\n1000001\n{intervals}");
+    place.write("a.TextGrid", grid);
+    place.fails(
+        2,
+        &["train", ".", "--labels", "a.TextGrid", "-o", "m.safetensors"],
+        "ends too early (line 3000011)",
+    );
+    // A name of a megabyte is not said in full.
+    let column = "x".repeat(1_000_000);
+    place.write("list.csv", format!("{column},label\n"));
+    place.fails(2, &["train", "--manifest", "list.csv", "-o", "m.safetensors"], "has no column \"path\"");
 }

@@ -115,7 +115,8 @@ fn directory(name: &str, data: &[u8]) {
     fs::remove_file(folder.join(name)).unwrap();
 }
 
-const BMP: &[u8] = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0\0\0\0\0\x04\0\0\0\
+const BMP: &[u8] =
+    b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0\0\0\0\0\x04\0\0\0\
     \x13\x0b\0\0\x13\x0b\0\0\0\0\0\0\0\0\0\0\0\0\xff\0";
 
 fn watch(path: &Path, options: &VideoOptions) {
@@ -234,12 +235,8 @@ pub fn manifest(data: &[u8]) {
     if let Ok(data) = Dataset::load(&config) {
         assert!(data.items.iter().all(|item| item.labels().iter().all(|&label| label < data.labels.len())));
     }
-    let folds = DataConfig {
-        folds: "fold".into(),
-        test_fold: "1".into(),
-        filters: vec!["fold!=2".into()],
-        ..config
-    };
+    let folds =
+        DataConfig { folds: "fold".into(), test_fold: "1".into(), filters: vec!["fold!=2".into()], ..config };
     let _ = Dataset::load(&folds);
 }
 
@@ -276,7 +273,8 @@ impl Work for Refuse {
 /// What another program asks `percept worker`: each line has its answers, each a line of JSON.
 pub fn worker(data: &[u8]) {
     static MODEL: OnceLock<BatchModel> = OnceLock::new();
-    let model = MODEL.get_or_init(|| BatchModel::new(&Model::builtin("digits", Task::Classify).unwrap().unwrap()));
+    let model =
+        MODEL.get_or_init(|| BatchModel::new(&Model::builtin("digits", Task::Classify).unwrap().unwrap()));
     let mut output = Vec::new();
     if serve(&mut &*data, &mut output, &Refuse { model: model.clone() }, false).is_ok() {
         for line in output.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
