@@ -99,7 +99,7 @@ impl Error {
         self
     }
 
-    /// An operating system error on `path`, in plain words.
+    /// An operating system error on `path`, in plain words; who calls names the file where `path` is empty.
     pub fn io(error: &std::io::Error, path: impl AsRef<Path>) -> Self {
         use std::io::ErrorKind as Io;
         let (kind, message) = match error.kind() {
@@ -121,7 +121,8 @@ impl Error {
             }
             _ => (ErrorKind::Io, error.to_string()),
         };
-        Self::new(kind, message).with_path(path)
+        let error = Self::new(kind, message);
+        if path.as_ref().as_os_str().is_empty() { error } else { error.with_path(path) }
     }
 }
 

@@ -193,12 +193,15 @@ impl Pool {
         let messages = Arc::new(Mutex::new(Vec::new()));
         if let Some(stdout) = child.stdout.take() {
             let sender = self.sender.clone();
-            std::thread::spawn(move || read_answers(stdout, place, number, &sender));
+            thread(&mut child, move || read_answers(stdout, place, number, &sender))?;
         }
-        let listener = child.stderr.take().map(|stderr| {
-            let messages = Arc::clone(&messages);
-            std::thread::spawn(move || read_messages(stderr, &messages))
-        });
+        let listener = match child.stderr.take() {
+            Some(stderr) => {
+                let messages = Arc::clone(&messages);
+                Some(thread(&mut child, move || read_messages(stderr, &messages))?)
+            }
+            None => None,
+        };
         let stdin = child.stdin.take();
         let groups = VecDeque::new();
         Ok(Worker {
@@ -234,8 +237,11 @@ impl Pool {
                 worker.since = Instant::now();
             }
             // One that is gone is noticed where its answers end; the group stays with it until then.
-            if let (Some(stdin), Ok(line)) = (&mut worker.stdin, request(&group)) {
-                let _ = stdin.write_all(&line).and_then(|()| stdin.flush());
+            if let (Some(stdin), Ok(line)) = (&mut worker.stdin, request(&group))
+                && stdin.write_all(&line).and_then(|()| stdin.flush()).is_err()
+            {
+                // It may live, and would never answer.
+                worker.kill();
             }
             worker.groups.push_back(group);
         }
@@ -358,6 +364,15 @@ impl Death {
             }
         }
     }
+}
+
+/// One that listens to a worker, which is of no use where the system gives none.
+fn thread(worker: &mut Child, listen: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new().spawn(listen).map_err(|error| {
+        let _ = worker.kill();
+        let _ = worker.wait();
+        Error::new(ErrorKind::Io, format!("no thread can be started: {error}; use fewer workers (--jobs)"))
+    })
 }
 
 fn request(group: &[Item]) -> serde_json::Result<Vec<u8>> {

@@ -98,7 +98,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// # Errors
+    /// Those of the command; [`ErrorKind::Internal`] where it panics, so that an exit code is one of the three.
     pub fn run(self) -> Result<ExitCode> {
+        guard(|| self.run_unguarded()).unwrap_or_else(|what| {
+            let message = format!("percept stumbled ({what}), which is a defect; please report it");
+            Err(Error::new(ErrorKind::Internal, message))
+        })
+    }
+
+    fn run_unguarded(self) -> Result<ExitCode> {
         match self {
             Self::Classify(args) => classify::run(args),
             Self::Tag(args) => tag::run(args),
@@ -130,7 +139,8 @@ pub fn report(error: &Error) {
 
 /// One line on stderr, whatever the names in it hold. A closed stderr is no reason to stop.
 pub(crate) fn say(message: impl Display) {
-    let _ = writeln!(io::stderr(), "percept: {}", one_line(&message.to_string()));
+    // In one piece: processes that share a stderr do not break into each other's lines.
+    let _ = io::stderr().write_all(format!("percept: {}\n", one_line(&message.to_string())).as_bytes());
 }
 
 /// Several lines on stderr, such as a table.
@@ -219,6 +229,7 @@ fn check_input(path: &Path) -> Result<()> {
     check_utf8(path)?;
     // A directory of pictures is a video.
     if path.is_dir() && !is_directory_of_images(path) {
+        std::fs::read_dir(path).map_err(|error| Error::io(&error, path))?;
         let message = "is a directory without sound, video or pictures";
         return Err(Error::new(ErrorKind::Path, message).with_path(path));
     }
