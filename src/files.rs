@@ -56,6 +56,26 @@ pub(crate) fn decode_text(bytes: Vec<u8>, not_text: ErrorKind) -> Result<String>
     Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
 }
 
+/// Gives `take` all that `reader` holds, piece by piece. A call that is interrupted is made again.
+pub(crate) fn each_piece(mut reader: impl Read, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(read) => take(&piece[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The first bytes of `reader`, at most `most`: fewer only where it holds no more.
+pub(crate) fn first_bytes(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Inputs are named in JSON, which can only carry UTF-8.
 pub(crate) fn check_utf8(path: &Path) -> Result<()> {
     if path.to_str().is_none() {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::list::{Input, ListOptions, MAX_LINE_BYTES, Source};
 use super::worker::content_of;
+use crate::files::first_bytes;
 use crate::model::Task;
 use crate::{Error, ErrorKind, Result};
 
@@ -463,10 +464,8 @@ fn read_state(file: &File) -> io::Result<(State, u64)> {
 
 /// Whether a file may be the beginning of a journal.
 fn begins_as_one(mut file: &File) -> io::Result<bool> {
-    let mut head = [0; 2];
     file.rewind()?;
-    let read = file.read(&mut head)?;
-    Ok(b"J ".starts_with(&head[..read]))
+    Ok(b"J ".starts_with(&first_bytes(file, 2)?))
 }
 
 /// Records, as long as they are good.

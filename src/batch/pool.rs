@@ -14,6 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::journal::Identity;
 use super::protocol::{Answer, Request};
+use crate::files::each_piece;
 use crate::{Error, ErrorKind, Result};
 
 /// Longest answer, in bytes.
@@ -399,12 +400,12 @@ fn read_answers(stdout: impl Read, place: usize, number: u64, sender: &SyncSende
     }
 }
 
-fn read_messages(mut stderr: impl Read, messages: &Mutex<Vec<u8>>) {
-    let mut piece = [0; 1024];
-    while let Ok(read @ 1..) = stderr.read(&mut piece) {
+fn read_messages(stderr: impl Read, messages: &Mutex<Vec<u8>>) {
+    // What cannot be read is no reason to stop the worker.
+    let _ = each_piece(stderr, |piece| {
         let mut kept = messages.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(&piece[..read]);
+        kept.extend_from_slice(piece);
         let excess = kept.len().saturating_sub(MAX_MESSAGES);
         kept.drain(..excess);
-    }
+    });
 }

@@ -229,7 +229,9 @@ fn check_input(path: &Path) -> Result<()> {
     check_utf8(path)?;
     // A directory of pictures is a video.
     if path.is_dir() && !is_directory_of_images(path) {
-        std::fs::read_dir(path).map_err(|error| Error::io(&error, path))?;
+        let listed =
+            std::fs::read_dir(path).and_then(|mut entries| entries.try_for_each(|entry| entry.map(drop)));
+        listed.map_err(|error| Error::io(&error, path))?;
         let message = "is a directory without sound, video or pictures";
         return Err(Error::new(ErrorKind::Path, message).with_path(path));
     }
