@@ -156,10 +156,6 @@ impl fmt::Display for Error {
 /// A text from outside may hold line breaks, terminal control codes or marks that turn the direction of writing:
 /// a message stays one plain line.
 pub(crate) fn one_line(text: &str) -> String {
-    let misleads = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
-    };
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if misleads(c) {
@@ -169,6 +165,11 @@ pub(crate) fn one_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// Whether a character breaks a line, steers a terminal or turns the direction of writing.
+pub(crate) fn misleads(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 /// The first of `names`, and how many more there are.

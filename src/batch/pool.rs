@@ -48,7 +48,7 @@ pub struct WorkerCommand {
 pub struct Item {
     /// Its number in the list.
     pub index: usize,
-    pub path: String,
+    pub path: PathBuf,
     /// What it was known by when it was given out.
     pub identity: Identity,
     attempts: u32,
@@ -102,14 +102,17 @@ enum Death {
 }
 
 impl Item {
-    pub fn new(index: usize, path: String, identity: Identity) -> Self {
+    pub fn new(index: usize, path: PathBuf, identity: Identity) -> Self {
         Self { index, path, identity, attempts: 0 }
     }
 
     /// The most that its request takes.
     pub fn bytes(&self) -> usize {
         let escaped = |byte: u8| if byte < b' ' || byte == b'"' || byte == b'\\' { 6 } else { 1 };
-        32 + self.path.bytes().map(escaped).sum::<usize>()
+        let bytes = self.path.as_os_str().as_encoded_bytes();
+        // One that is no text is there in two forms.
+        let twice = if self.path.to_str().is_some() { 0 } else { 32 + 4 * bytes.len() };
+        32 + twice + bytes.iter().copied().map(escaped).sum::<usize>()
     }
 }
 
@@ -379,7 +382,7 @@ fn thread(worker: &mut Child, listen: impl FnOnce() + Send + 'static) -> Result<
 fn request(group: &[Item]) -> serde_json::Result<Vec<u8>> {
     let request = |item: &Item| -> serde_json::Result<Request> {
         let id: Box<RawValue> = to_raw_value(&item.index)?;
-        Ok(Request { id, path: item.path.clone() })
+        Ok(Request::new(id, &item.path))
     };
     let requests = group.iter().map(request).collect::<serde_json::Result<Vec<_>>>()?;
     let mut line = serde_json::to_vec(&requests)?;

@@ -64,7 +64,7 @@ fn answers(line: &[u8], work: &dyn Work, with_content: bool) -> Vec<Answer> {
         }
     };
     let (ids, paths): (Vec<_>, Vec<_>) =
-        requests.into_iter().map(|request| (request.id, PathBuf::from(request.path))).unzip();
+        requests.into_iter().map(|request| (request.path(), request.id)).map(|(path, id)| (id, path)).unzip();
     // Before it is read: what changes meanwhile is seen to have changed.
     let contents: Vec<Option<String>> =
         paths.iter().map(|path| with_content.then(|| content_of(path).ok()).flatten()).collect();

@@ -43,6 +43,7 @@ use crate::error::one_line;
 use crate::files::check_utf8;
 use crate::guard::guard;
 use crate::media::video::is_directory_of_images;
+use crate::output::{Destination, harmless};
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -145,7 +146,7 @@ pub(crate) fn say(message: impl Display) {
 
 /// Several lines on stderr, such as a table.
 pub(crate) fn say_lines(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(harmless(text).as_bytes());
 }
 
 /// Most files that are worked on at a time.
@@ -187,7 +188,7 @@ pub(crate) fn written<T>(result: io::Result<T>, path: Option<&Path>) -> Result<T
 
 /// Prints a whole text to stdout.
 pub(crate) fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Destination::new(None)?.harmless();
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()), None)
 }
 
@@ -226,7 +227,9 @@ pub(crate) fn exit_code(failed: usize) -> ExitCode {
 
 /// What can be said of an input without opening it.
 fn check_input(path: &Path) -> Result<()> {
-    check_utf8(path)?;
+    if cfg!(not(unix)) {
+        check_utf8(path)?;
+    }
     // A directory of pictures is a video.
     if path.is_dir() && !is_directory_of_images(path) {
         let listed =
