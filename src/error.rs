@@ -108,7 +108,7 @@ impl Error {
         self
     }
 
-    /// An operating system error on `path`, in plain words.
+    /// An operating system error on `path`, in plain words; who calls names the file where `path` is empty.
     pub fn io(error: &std::io::Error, path: impl AsRef<Path>) -> Self {
         use std::io::ErrorKind as Io;
         let (kind, message) = match error.kind() {
@@ -130,7 +130,8 @@ impl Error {
             }
             _ => (ErrorKind::Io, error.to_string()),
         };
-        Self::new(kind, message).with_path(path)
+        let error = Self::new(kind, message);
+        if path.as_ref().as_os_str().is_empty() { error } else { error.with_path(path) }
     }
 }
 
@@ -164,10 +165,6 @@ impl fmt::Display for Error {
 /// A text from outside may hold line breaks, terminal control codes or marks that turn the direction of writing:
 /// a message stays one plain line.
 pub(crate) fn one_line(text: &str) -> String {
-    let misleads = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
-    };
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if misleads(c) {
@@ -177,6 +174,11 @@ pub(crate) fn one_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// Whether a character breaks a line, steers a terminal or turns the direction of writing.
+pub(crate) fn misleads(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 /// The first of `names`, and how many more there are.

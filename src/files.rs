@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::error::Position;
 use crate::{Error, ErrorKind, Result};
 
@@ -95,7 +98,50 @@ pub(crate) fn decode_text(bytes: Vec<u8>, not_text: ErrorKind) -> Result<String>
     Ok(text)
 }
 
-/// Inputs are named in JSON, which can only carry UTF-8.
+/// Gives `take` all that `reader` holds, piece by piece. A call that is interrupted is made again.
+pub(crate) fn each_piece(mut reader: impl Read, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(read) => take(&piece[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The first bytes of `reader`, at most `most`: fewer only where it holds no more.
+pub(crate) fn first_bytes(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A name for JSON, which is text: with marks (U+FFFD) in place of bytes that are none, and then all of its bytes in base64
+/// beside it, so that nothing of it is lost.
+pub(crate) fn path_to_json(path: &Path) -> (String, Option<String>) {
+    let is_text = path.to_str().is_some() || cfg!(not(unix));
+    let bytes = (!is_text).then(|| BASE64_STANDARD.encode(path.as_os_str().as_encoded_bytes()));
+    (path.to_string_lossy().into_owned(), bytes)
+}
+
+/// The path that [`path_to_json`] was given.
+pub(crate) fn path_from_json(text: &str, bytes: Option<&str>) -> PathBuf {
+    let bytes = bytes.and_then(|bytes| BASE64_STANDARD.decode(bytes).ok());
+    bytes.map_or_else(|| PathBuf::from(text), |bytes| path_of_bytes(&bytes))
+}
+
+/// The path of these bytes: any on Unix; elsewhere with marks in place of what is no text.
+pub(crate) fn path_of_bytes(bytes: &[u8]) -> PathBuf {
+    #[cfg(unix)]
+    let name = std::os::unix::ffi::OsStrExt::from_bytes(bytes);
+    #[cfg(not(unix))]
+    let name: &std::ffi::OsStr = &std::ffi::OsString::from(String::from_utf8_lossy(bytes).into_owned());
+    Path::new::<std::ffi::OsStr>(name).to_path_buf()
+}
+
+/// Where JSON has to carry UTF-8 and nothing else.
 pub(crate) fn check_utf8(path: &Path) -> Result<()> {
     if path.to_str().is_none() {
         let message = "the name is not UTF-8, which JSON cannot carry; rename the file";
@@ -285,6 +331,16 @@ mod tests {
         assert_eq!((error.kind, error.position), (ErrorKind::Limit, Some(Position::Line(2))));
         let error = read_text(folder.path(), "a text is due", 8, ErrorKind::Config).unwrap_err();
         assert_eq!(error.message, "is a directory where a text is due");
+    }
+
+    #[test]
+    fn a_name_of_any_bytes_goes_through_json() {
+        for bytes in [&b"a.wav"[..], "é/\u{fffd}".as_bytes(), b"", b"caf\xe9/\xff\xfe\x80.wav"] {
+            let path = path_of_bytes(bytes);
+            let (text, bytes) = path_to_json(&path);
+            assert_eq!(bytes.is_none(), path.to_str() == Some(&*text));
+            assert_eq!(path_from_json(&text, bytes.as_deref()), path);
+        }
     }
 
     #[cfg(unix)]

@@ -45,7 +45,7 @@ fn outcomes(groups: &[&[&str]], time_limit: Option<Duration>) -> Vec<(String, Op
     let mut next = groups.next();
     while next.is_some() || pool.in_flight() > 0 {
         while let Some(group) = next.filter(|_| pool.has_room()) {
-            let item = |(i, name): (usize, &&str)| Item::new(given + i, name.to_string(), Identity::None);
+            let item = |(i, name): (usize, &&str)| Item::new(given + i, name.into(), Identity::None);
             pool.give(group.iter().enumerate().map(item).collect());
             given += group.len();
             next = groups.next();
@@ -62,7 +62,7 @@ fn outcomes(groups: &[&[&str]], time_limit: Option<Duration>) -> Vec<(String, Op
     }
     all.sort_by_key(|(index, ..)| *index);
     assert!(all.iter().enumerate().all(|(i, (index, ..))| i == *index), "{all:?}");
-    all.into_iter().map(|(_, path, error)| (path, error)).collect()
+    all.into_iter().map(|(_, path, error)| (path.to_str().unwrap().to_string(), error)).collect()
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn check_pending(journal: &mut Journal, is_done: &[bool], sources: &[Source]) ->
         if *is_done {
             continue;
         }
-        match Path::new(&input.path).symlink_metadata() {
+        match input.path.symlink_metadata() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => gone.push(input.path),
             _ => return Ok(()),
         }
@@ -224,7 +224,7 @@ fn unchanged(
         (is_done[done.index], known[done.index]) = (true, done.identity);
     }
     let (mut changed, mut gone, mut there) = (0, 0, 0);
-    let mut first_gone = String::new();
+    let mut first_gone = PathBuf::new();
     let mut inputs = journal.inputs()?;
     for first in (0..known.len()).step_by(CHECKED_AT_ONCE) {
         let count = CHECKED_AT_ONCE.min(known.len() - first);
@@ -233,9 +233,7 @@ fn unchanged(
             .par_iter()
             .enumerate()
             .map(|(i, input)| match input {
-                Some(input) if is_done[first + i] && input.is_text => {
-                    Identity::of(input.path.as_ref(), verify)
-                }
+                Some(input) if is_done[first + i] => Identity::of(&input.path, verify),
                 _ => Identity::None,
             })
             .collect();
@@ -269,7 +267,8 @@ fn unchanged(
     }
     if gone > 0 {
         on_event(Event::Warning(format!(
-            "inputs that are gone since, whose rows stay: {gone} (the first: {first_gone})"
+            "inputs that are gone since, whose rows stay: {gone} (the first: {})",
+            first_gone.display()
         )));
     }
     if changed > 0 {

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use super::journal::{Journal, Place};
 use super::list::Source;
 use super::run::Event;
-use crate::files::AtomicFile;
+use crate::files::{AtomicFile, path_of_bytes};
 use crate::output::rows::{RowFormat, RowWriter, Tree};
 use crate::{Error, ErrorKind, Result};
 
@@ -44,7 +44,10 @@ pub fn finish(
             match tree.write(row, &taken.free(place(&input.path, input.root, sources))) {
                 // Its row says what the file would.
                 Err(error) if error.kind == ErrorKind::Path => {
-                    on_event(Event::Warning(format!("no file of events for {}: {error}", input.path)));
+                    on_event(Event::Warning(format!(
+                        "no file of events for {}: {error}",
+                        input.path.display()
+                    )));
                 }
                 written => drop(written?),
             }
@@ -56,10 +59,12 @@ pub fn finish(
 
 /// Where in a tree an input has its place: as it lies in the directory in which it was found; below that one's name where
 /// there are several sources; with all its folders where it was named itself.
-fn place(path: &str, root: usize, sources: &[Source]) -> PathBuf {
-    let (root, below) = path.split_at_checked(root).unwrap_or(("", path));
-    let name = if sources.len() > 1 { Path::new(root).file_name() } else { None };
-    let parts = Path::new(below).components().filter_map(|part| match part {
+fn place(path: &Path, root: usize, sources: &[Source]) -> PathBuf {
+    let path = path.as_os_str().as_encoded_bytes();
+    let (root, below) = path.split_at_checked(root).unwrap_or((b"", path));
+    let (root, below) = (path_of_bytes(root), path_of_bytes(below));
+    let name = if sources.len() > 1 { root.file_name() } else { None };
+    let parts = below.components().filter_map(|part| match part {
         Component::Normal(part) => Some(part),
         _ => None,
     });
@@ -143,7 +148,7 @@ mod tests {
             ("/data/x/a.wav", 0, &one[..], "data/x/a.wav"),
             ("../x/a.wav", 0, &one[..], "x/a.wav"),
         ] {
-            assert_eq!(place(path, root, sources), Path::new(expected));
+            assert_eq!(place(Path::new(path), root, sources), Path::new(expected));
         }
         let mut places = Places::default();
         let free: Vec<_> = ["a/x", "a/x", "b", "a/x"].map(|place| places.free(place.into())).to_vec();

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::list::{Input, ListOptions, MAX_LINE_BYTES, Source};
 use super::worker::content_of;
+use crate::files::{first_bytes, path_from_json, path_to_json};
 use crate::model::Task;
 use crate::{Error, ErrorKind, Result};
 
@@ -232,9 +233,12 @@ impl Journal {
 
     /// An input of the list.
     pub fn input(&mut self, input: &Input) -> Result<()> {
-        // JSON has a place for names that are no text: behind a mark.
-        let mark = if input.path.to_str().is_some() { "" } else { "!" };
-        let name = serde_json::to_string(&input.path.to_string_lossy()).map_err(io::Error::from);
+        // The bytes of a name that is no text stand behind a mark.
+        let (mark, name) = match path_to_json(&input.path) {
+            (_, Some(bytes)) => ("!", bytes),
+            (name, None) => ("", name),
+        };
+        let name = serde_json::to_string(&name).map_err(io::Error::from);
         let name = self.failed(name)?;
         self.record('F', &format!("{} {mark}{name}", input.root))
     }
@@ -295,10 +299,10 @@ impl Journal {
     }
 
     /// What each input was known by when it was done; a later one counts.
-    pub fn known(&mut self) -> Result<Vec<(String, Identity)>> {
+    pub fn known(&mut self) -> Result<Vec<(PathBuf, Identity)>> {
         let (mut inputs, mut known) = (Vec::new(), Vec::new());
         self.each_record(|kind, body| match kind {
-            'F' => inputs.push(parse_input(body).map_or(String::new(), |input| input.path)),
+            'F' => inputs.push(parse_input(body).map_or(PathBuf::new(), |input| input.path)),
             'D' => known.extend(parse_done(body).and_then(|done| {
                 let path = inputs.get_mut(done.index)?;
                 Some((std::mem::take(path), done.identity))
@@ -343,9 +347,7 @@ pub struct Inputs {
 /// An input as the journal has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedInput {
-    /// With marks in place of what is no text.
-    pub path: String,
-    pub is_text: bool,
+    pub path: PathBuf,
     /// As [`Input::root`].
     pub root: usize,
 }
@@ -377,11 +379,11 @@ impl Inputs {
 
 fn parse_input(body: &str) -> Option<ListedInput> {
     let (root, name) = body.split_once(' ')?;
-    let (is_text, name) = match name.strip_prefix('!') {
-        Some(name) => (false, name),
-        None => (true, name),
+    let path = match name.strip_prefix('!') {
+        Some(bytes) => path_from_json("", Some(&serde_json::from_str::<String>(bytes).ok()?)),
+        None => serde_json::from_str(name).ok()?,
     };
-    Some(ListedInput { path: serde_json::from_str(name).ok()?, is_text, root: root.parse().ok()? })
+    Some(ListedInput { path, root: root.parse().ok()? })
 }
 
 fn parse_done(body: &str) -> Option<Done> {
@@ -463,10 +465,8 @@ fn read_state(file: &File) -> io::Result<(State, u64)> {
 
 /// Whether a file may be the beginning of a journal.
 fn begins_as_one(mut file: &File) -> io::Result<bool> {
-    let mut head = [0; 2];
     file.rewind()?;
-    let read = file.read(&mut head)?;
-    Ok(b"J ".starts_with(&head[..read]))
+    Ok(b"J ".starts_with(&first_bytes(file, 2)?))
 }
 
 /// Records, as long as they are good.

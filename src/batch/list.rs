@@ -5,11 +5,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::error::Position;
-use crate::files::open_regular;
+use crate::files::{open_regular, path_of_bytes};
 use crate::media::walk::{PassedOver, WalkOptions, walk_into};
 use crate::{Error, ErrorKind, Result};
 
@@ -25,11 +25,39 @@ const WILDCARDS: [char; 4] = ['*', '?', '[', '{'];
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A file, a directory that is gone through, or a pattern such as `nights/**/*.wav`.
-    Path(PathBuf),
+    Path(#[serde(with = "any_path")] PathBuf),
     /// A file with a path a line, or CSV with a column `path`. Relative paths start from its folder.
-    Manifest(PathBuf),
+    Manifest(#[serde(with = "any_path")] PathBuf),
     /// A path a line on standard input, or with a NUL behind each.
     Stdin { null: bool },
+}
+
+/// A path in JSON: its text, or `{"bytes": "..."}` in base64 where it is none.
+mod any_path {
+    use super::*;
+    use crate::files::{path_from_json, path_to_json};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum AnyPath {
+        Text(String),
+        Bytes { bytes: String },
+    }
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match path_to_json(path) {
+            (_, Some(bytes)) => AnyPath::Bytes { bytes },
+            (text, None) => AnyPath::Text(text),
+        }
+        .serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<PathBuf, D::Error> {
+        Ok(match AnyPath::deserialize(deserializer)? {
+            AnyPath::Text(text) => text.into(),
+            AnyPath::Bytes { bytes } => path_from_json("", Some(&bytes)),
+        })
+    }
 }
 
 /// Which part of the list is worked on: `1/3` is the first of three. What belongs to a part is told by a hash of the path
@@ -289,7 +317,7 @@ fn fields(line: &[u8], delimiter: u8) -> std::result::Result<csv::ByteRecord, St
 
 /// An input of a list in `folder`.
 fn listed(folder: &Path, name: &[u8]) -> Input {
-    let path = folder.join(as_path(name));
+    let path = folder.join(path_of_bytes(name));
     let root = if path.starts_with(folder) { folder.as_os_str().len() } else { 0 };
     Input { path, root }
 }
@@ -343,17 +371,6 @@ impl<R: BufRead> LinesOf<R> {
     fn wrong(&self, message: String) -> Error {
         Error::new(ErrorKind::Dataset, message).at(Position::Line(self.number))
     }
-}
-
-#[cfg(unix)]
-fn as_path(bytes: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
-}
-
-#[cfg(not(unix))]
-fn as_path(bytes: &[u8]) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
 }
 
 fn glob(pattern: &str) -> Result<Glob> {

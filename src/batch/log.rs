@@ -93,7 +93,7 @@ impl<'a> Log<'a> {
         let (item, content, error, row, seconds) = match outcome {
             Outcome::Lost(item, error) => {
                 let error = error.with_path(&item.path);
-                let row = (self.options.error_row)(item.path.as_ref(), &error)?;
+                let row = (self.options.error_row)(&item.path, &error)?;
                 (item, None, Some(error), row, None)
             }
             Outcome::Answered(item, answer) => {
@@ -150,13 +150,6 @@ impl<'a> Log<'a> {
         );
         self.write_unreadable(on_event)?;
         Err(Error::new(ErrorKind::Io, message))
-    }
-
-    /// An input that no worker can be asked about.
-    pub fn refuse(&mut self, index: usize, error: &Error, on_event: &mut dyn FnMut(Event)) -> Result<()> {
-        let row = (self.options.error_row)(error.path.as_deref().unwrap_or(Path::new("")), error)?;
-        let done = Written { index, error: Some(error.kind), identity: Identity::None };
-        self.write(done, &row, Some(error), None, on_event)
     }
 
     fn write(
@@ -220,11 +213,11 @@ impl<'a> Log<'a> {
 
 /// An input as it is now, and the bytes that it has. What a directory of pictures holds is not known: it is a group of its
 /// own.
-pub(super) fn looked_up(index: usize, path: String, disks: &mut Disks) -> (Item, u64) {
+pub(super) fn looked_up(index: usize, path: PathBuf, disks: &mut Disks) -> (Item, u64) {
     let Ok(metadata) = std::fs::metadata(&path) else {
         return (Item::new(index, path, Identity::None), 0);
     };
-    disks.saw(path.as_ref());
+    disks.saw(&path);
     let size = if metadata.is_dir() { GROUP_BYTES } else { metadata.len() };
     (Item::new(index, path, Identity::of_metadata(&metadata)), size)
 }

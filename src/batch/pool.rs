@@ -14,6 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::journal::Identity;
 use super::protocol::{Answer, Request};
+use crate::files::each_piece;
 use crate::{Error, ErrorKind, Result};
 
 /// Longest answer, in bytes.
@@ -47,7 +48,7 @@ pub struct WorkerCommand {
 pub struct Item {
     /// Its number in the list.
     pub index: usize,
-    pub path: String,
+    pub path: PathBuf,
     /// What it was known by when it was given out.
     pub identity: Identity,
     attempts: u32,
@@ -101,14 +102,17 @@ enum Death {
 }
 
 impl Item {
-    pub fn new(index: usize, path: String, identity: Identity) -> Self {
+    pub fn new(index: usize, path: PathBuf, identity: Identity) -> Self {
         Self { index, path, identity, attempts: 0 }
     }
 
     /// The most that its request takes.
     pub fn bytes(&self) -> usize {
         let escaped = |byte: u8| if byte < b' ' || byte == b'"' || byte == b'\\' { 6 } else { 1 };
-        32 + self.path.bytes().map(escaped).sum::<usize>()
+        let bytes = self.path.as_os_str().as_encoded_bytes();
+        // One that is no text is there in two forms.
+        let twice = if self.path.to_str().is_some() { 0 } else { 32 + 4 * bytes.len() };
+        32 + twice + bytes.iter().copied().map(escaped).sum::<usize>()
     }
 }
 
@@ -193,12 +197,15 @@ impl Pool {
         let messages = Arc::new(Mutex::new(Vec::new()));
         if let Some(stdout) = child.stdout.take() {
             let sender = self.sender.clone();
-            std::thread::spawn(move || read_answers(stdout, place, number, &sender));
+            thread(&mut child, move || read_answers(stdout, place, number, &sender))?;
         }
-        let listener = child.stderr.take().map(|stderr| {
-            let messages = Arc::clone(&messages);
-            std::thread::spawn(move || read_messages(stderr, &messages))
-        });
+        let listener = match child.stderr.take() {
+            Some(stderr) => {
+                let messages = Arc::clone(&messages);
+                Some(thread(&mut child, move || read_messages(stderr, &messages))?)
+            }
+            None => None,
+        };
         let stdin = child.stdin.take();
         let groups = VecDeque::new();
         Ok(Worker {
@@ -234,8 +241,11 @@ impl Pool {
                 worker.since = Instant::now();
             }
             // One that is gone is noticed where its answers end; the group stays with it until then.
-            if let (Some(stdin), Ok(line)) = (&mut worker.stdin, request(&group)) {
-                let _ = stdin.write_all(&line).and_then(|()| stdin.flush());
+            if let (Some(stdin), Ok(line)) = (&mut worker.stdin, request(&group))
+                && stdin.write_all(&line).and_then(|()| stdin.flush()).is_err()
+            {
+                // It may live, and would never answer.
+                worker.kill();
             }
             worker.groups.push_back(group);
         }
@@ -360,10 +370,19 @@ impl Death {
     }
 }
 
+/// One that listens to a worker, which is of no use where the system gives none.
+fn thread(worker: &mut Child, listen: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new().spawn(listen).map_err(|error| {
+        let _ = worker.kill();
+        let _ = worker.wait();
+        Error::new(ErrorKind::Io, format!("no thread can be started: {error}; use fewer workers (--jobs)"))
+    })
+}
+
 fn request(group: &[Item]) -> serde_json::Result<Vec<u8>> {
     let request = |item: &Item| -> serde_json::Result<Request> {
         let id: Box<RawValue> = to_raw_value(&item.index)?;
-        Ok(Request { id, path: item.path.clone() })
+        Ok(Request::new(id, &item.path))
     };
     let requests = group.iter().map(request).collect::<serde_json::Result<Vec<_>>>()?;
     let mut line = serde_json::to_vec(&requests)?;
@@ -384,12 +403,12 @@ fn read_answers(stdout: impl Read, place: usize, number: u64, sender: &SyncSende
     }
 }
 
-fn read_messages(mut stderr: impl Read, messages: &Mutex<Vec<u8>>) {
-    let mut piece = [0; 1024];
-    while let Ok(read @ 1..) = stderr.read(&mut piece) {
+fn read_messages(stderr: impl Read, messages: &Mutex<Vec<u8>>) {
+    // What cannot be read is no reason to stop the worker.
+    let _ = each_piece(stderr, |piece| {
         let mut kept = messages.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(&piece[..read]);
+        kept.extend_from_slice(piece);
         let excess = kept.len().saturating_sub(MAX_MESSAGES);
         kept.drain(..excess);
-    }
+    });
 }

@@ -1,8 +1,11 @@
 //! What a worker is told and what it says: a JSON value a line each way.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::files::{path_from_json, path_to_json};
 use crate::output::rows::BatchRecord;
 use crate::{Error, ErrorKind, Result};
 
@@ -17,6 +20,20 @@ pub struct Request {
     /// Whatever the asker knows it by; it stands in the answer.
     pub id: Box<RawValue>,
     pub path: String,
+    /// Where it is not UTF-8: its bytes, in base64, which count then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
+}
+
+impl Request {
+    pub fn new(id: Box<RawValue>, path: &Path) -> Self {
+        let (path, path_bytes) = path_to_json(path);
+        Self { id, path, path_bytes }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        path_from_json(&self.path, self.path_bytes.as_deref())
+    }
 }
 
 /// What a worker says of one input.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::begin::{begin, put_rows_away, rows_paths};
 use super::finish::{Target, finish};
-use super::journal::{Inputs, Job, Journal, ListedInput};
+use super::journal::{Inputs, Job, Journal};
 use super::list::Source;
 use super::log::{Log, LogOptions, looked_up};
 use super::pool::{Item, Pool, WorkerCommand};
@@ -180,7 +180,7 @@ impl<'a> Run<'a> {
         let mut last_tick = Instant::now();
         loop {
             while !ended && pool.has_room() {
-                let group = self.group(&mut next, on_event)?;
+                let group = self.group(&mut next)?;
                 ended = group.is_empty();
                 if !ended {
                     pool.give(group);
@@ -205,16 +205,12 @@ impl<'a> Run<'a> {
     }
 
     /// The next inputs that go together, none at the end; `next` is the one that did not fit before.
-    fn group(
-        &mut self,
-        next: &mut Option<(Item, u64)>,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<Vec<Item>> {
+    fn group(&mut self, next: &mut Option<(Item, u64)>) -> Result<Vec<Item>> {
         let mut group: Vec<Item> = Vec::new();
         let (mut bytes, mut names) = (0, 0);
         while group.len() < GROUP {
             let taken = match next.take() {
-                None => self.next_item(on_event)?,
+                None => self.next_item()?,
                 waiting => waiting,
             };
             let Some((item, size)) = taken else { break };
@@ -229,19 +225,13 @@ impl<'a> Run<'a> {
     }
 
     /// The next input that is not done, and the bytes that it has.
-    fn next_item(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<Option<(Item, u64)>> {
-        while let Some(ListedInput { path, is_text, .. }) = self.inputs.next_input()? {
+    fn next_item(&mut self) -> Result<Option<(Item, u64)>> {
+        while let Some(input) = self.inputs.next_input()? {
             let index = self.next;
             self.next += 1;
-            if self.is_done.get(index).copied().unwrap_or(false) {
-                continue;
+            if !self.is_done.get(index).copied().unwrap_or(false) {
+                return Ok(Some(looked_up(index, input.path, &mut self.log.disks)));
             }
-            if is_text {
-                return Ok(Some(looked_up(index, path, &mut self.log.disks)));
-            }
-            let message = "the name is not UTF-8, which JSON cannot carry; rename the file";
-            let error = Error::new(ErrorKind::Path, message).with_path(&path);
-            self.log.refuse(index, &error, on_event)?;
         }
         Ok(None)
     }

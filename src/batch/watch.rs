@@ -17,6 +17,7 @@ use super::log::{Log, LogOptions, SYNC_INTERVAL, looked_up};
 use super::pool::{Item, Outcome, Pool, WorkerCommand};
 use super::run::{Event, GROUP, GROUP_BYTES, Summary, beside};
 use crate::files::AtomicFile;
+use crate::output::record::InputInfo;
 use crate::{Error, ErrorKind, Result};
 
 /// How long answers are waited for before the directories are looked at again.
@@ -101,7 +102,7 @@ fn begin<'a>(plan: &WatchPlan<'a>) -> Result<Watch<'a>> {
             recover(&mut journal, output, known_rows, &mut next).map_err(|error| error.with_path(output))?
         }
     };
-    let known = journal.known()?.into_iter().map(|(path, identity)| (key(path.as_ref()), identity)).collect();
+    let known = journal.known()?.into_iter().map(|(path, identity)| (key(&path), identity)).collect();
     let options = LogOptions {
         verify: false,
         fail_fast: false,
@@ -131,9 +132,10 @@ fn recover(journal: &mut Journal, output: &Path, known: u64, next: &mut usize) -
         row.clear();
         let length = reader.read_until(b'\n', &mut row).map_err(failed)? as u64;
         let Some(text) = row.strip_suffix(b"\n") else { break };
-        if let Ok(RowOf { input: InputOf { path } }) = serde_json::from_slice(text) {
-            let identity = Identity::of(path.as_ref(), false);
-            journal.input(&Input { path: path.into(), root: 0 })?;
+        if let Ok(RowOf { input }) = serde_json::from_slice(text) {
+            let path = input.path();
+            let identity = Identity::of(&path, false);
+            journal.input(&Input { path, root: 0 })?;
             let sum = crc32fast::hash(text);
             journal.done(&Done { index: *next, start, length, sum, error: None, identity })?;
             *next += 1;
@@ -147,12 +149,7 @@ fn recover(journal: &mut Journal, output: &Path, known: u64, next: &mut usize) -
 /// What of a row says which input it is of.
 #[derive(Deserialize)]
 struct RowOf {
-    input: InputOf,
-}
-
-#[derive(Deserialize)]
-struct InputOf {
-    path: String,
+    input: InputInfo,
 }
 
 impl Watch<'_> {
@@ -199,8 +196,8 @@ impl Watch<'_> {
         let mut settling = std::mem::take(&mut self.settling);
         list(&plan.job.sources, &plan.job.list, &mut |Input { path, root }| {
             let key = key(&path);
-            // What is gone again, or is no text, has no row.
-            let (Ok(metadata), Some(name)) = (std::fs::metadata(&path), path.to_str()) else { return Ok(()) };
+            // What is gone again has no row.
+            let Ok(metadata) = std::fs::metadata(&path) else { return Ok(()) };
             if is_output(&path, &plan.output) {
                 return Ok(());
             }
@@ -219,7 +216,7 @@ impl Watch<'_> {
                 return Ok(());
             }
             self.begun.insert(key);
-            let waiting = looked_up(self.next, name.to_string(), &mut self.log.disks);
+            let waiting = looked_up(self.next, path.clone(), &mut self.log.disks);
             self.waiting.push_back(waiting);
             self.next += 1;
             self.log.summary.inputs += 1;
@@ -245,7 +242,7 @@ impl Watch<'_> {
         let item = match &outcome {
             Outcome::Answered(item, _) | Outcome::Lost(item, _) => item,
         };
-        let key = key(item.path.as_ref());
+        let key = key(&item.path);
         self.begun.remove(&key);
         let is_missing = match &outcome {
             Outcome::Answered(_, answer) => {

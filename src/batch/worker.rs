@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::protocol::{Answer, AnswerError, MAX_REQUEST_BYTES, parse_requests, raw};
+use crate::files::each_piece;
 use crate::model::hex;
 use crate::output::record::Outcome;
 use crate::output::rows::BatchRecord;
@@ -63,7 +64,7 @@ fn answers(line: &[u8], work: &dyn Work, with_content: bool) -> Vec<Answer> {
         }
     };
     let (ids, paths): (Vec<_>, Vec<_>) =
-        requests.into_iter().map(|request| (request.id, PathBuf::from(request.path))).unzip();
+        requests.into_iter().map(|request| (request.path(), request.id)).map(|(path, id)| (id, path)).unzip();
     // Before it is read: what changes meanwhile is seen to have changed.
     let contents: Vec<Option<String>> =
         paths.iter().map(|path| with_content.then(|| content_of(path).ok()).flatten()).collect();
@@ -100,14 +101,7 @@ pub fn content_of(path: &Path) -> io::Result<String> {
         if !std::fs::metadata(path)?.is_file() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let mut file = std::fs::File::open(path)?;
-        let mut piece = vec![0; 1 << 16];
-        loop {
-            match file.read(&mut piece)? {
-                0 => break,
-                read => digest.update(&piece[..read]),
-            }
-        }
+        each_piece(std::fs::File::open(path)?, |piece| digest.update(piece))?;
     }
     Ok(hex(&digest.finalize()[..16]))
 }

@@ -210,10 +210,6 @@ fn job(args: &Args, named: Option<&Model>, task: Task, target: &Target) -> Resul
         let message = "--null (-0) is for paths on standard input: name - as the input";
         return Err(Error::new(ErrorKind::Config, message));
     }
-    for path in &args.inputs {
-        // The journal holds them as JSON.
-        crate::files::check_utf8(path)?;
-    }
     let format = match &target.tree {
         None => target.format,
         Some(_) => args.format.unwrap_or_default(),

@@ -68,7 +68,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let options = args.media.options();
     let out = args.output.as_deref();
     let format = args.format.or_else(|| out.and_then(Format::from_path)).unwrap_or_default();
-    let mut writer = Writer::new(format, Destination::new(out)?, inputs.several(), terminal(out));
+    let destination = Destination::new(out)?;
+    let destination = if format == Format::Text { destination } else { destination.harmless() };
+    let mut writer = Writer::new(format, destination, inputs.several(), terminal(out));
 
     let mut failed = 0;
     let top_k = args.top_k.get();

@@ -1,7 +1,6 @@
 //! `percept features`: what a network is given of a file, as a picture, as numbers or to listen to.
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,7 +15,7 @@ use crate::media::{self, AudioOptions, Media, MediaOptions, kind_of, write_wav};
 use crate::model::{Model, Task};
 use crate::output::features::{Contents, FeaturesFormat, FeaturesRecord, Written};
 use crate::output::record::ModelInfo;
-use crate::output::{JsonWriter, NpyWriter};
+use crate::output::{Destination, JsonWriter, NpyWriter};
 use crate::pipeline::{Source, Watched};
 use crate::signal::{InputKind, Signal};
 use crate::{Error, ErrorKind, Result};
@@ -80,7 +79,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             (FeaturesRecord::error(info, &args.file, &error), 1)
         }
     };
-    let mut out = JsonWriter::new(io::stdout().lock(), false);
+    let mut out = JsonWriter::new(Destination::new(None)?.harmless(), false);
     written(out.write(&record), None)?;
     drop(written(out.finish(), None)?);
     Ok(exit_code(failed))

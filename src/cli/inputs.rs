@@ -60,9 +60,9 @@ pub fn in_order<T: Send>(
     std::thread::scope(|scope| {
         // Bounded, so that workers wait for a slow writer.
         let (sender, receiver) = mpsc::sync_channel(2 * jobs);
-        for _ in 0..jobs {
+        for i in 0..jobs {
             let (sender, next, work) = (sender.clone(), &next, &work);
-            scope.spawn(move || {
+            let started = std::thread::Builder::new().spawn_scoped(scope, move || {
                 while let Some((i, path)) = Some(next.fetch_add(1, Ordering::Relaxed))
                     .and_then(|i| inputs.get(i).map(|path| (i, path)))
                 {
@@ -71,6 +71,12 @@ pub fn in_order<T: Send>(
                     }
                 }
             });
+            match started {
+                Ok(_) => {}
+                // Where the system gives no more threads, fewer do the work.
+                Err(_) if i > 0 => break,
+                Err(_) => return inputs.iter().try_for_each(|path| finish(path, work(path))),
+            }
         }
         drop(sender);
         let mut early = BTreeMap::new();

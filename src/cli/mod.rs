@@ -43,6 +43,7 @@ use crate::error::one_line;
 use crate::files::check_utf8;
 use crate::guard::guard;
 use crate::media::video::is_directory_of_images;
+use crate::output::{Destination, harmless};
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -98,7 +99,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// # Errors
+    /// Those of the command; [`ErrorKind::Internal`] where it panics, so that an exit code is one of the three.
     pub fn run(self) -> Result<ExitCode> {
+        guard(|| self.run_unguarded()).unwrap_or_else(|what| {
+            let message = format!("percept stumbled ({what}), which is a defect; please report it");
+            Err(Error::new(ErrorKind::Internal, message))
+        })
+    }
+
+    fn run_unguarded(self) -> Result<ExitCode> {
         match self {
             Self::Classify(args) => classify::run(args),
             Self::Tag(args) => tag::run(args),
@@ -130,12 +140,13 @@ pub fn report(error: &Error) {
 
 /// One line on stderr, whatever the names in it hold. A closed stderr is no reason to stop.
 pub(crate) fn say(message: impl Display) {
-    let _ = writeln!(io::stderr(), "percept: {}", one_line(&message.to_string()));
+    // In one piece: processes that share a stderr do not break into each other's lines.
+    let _ = io::stderr().write_all(format!("percept: {}\n", one_line(&message.to_string())).as_bytes());
 }
 
 /// Several lines on stderr, such as a table.
 pub(crate) fn say_lines(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(harmless(text).as_bytes());
 }
 
 /// Most files that are worked on at a time.
@@ -177,7 +188,7 @@ pub(crate) fn written<T>(result: io::Result<T>, path: Option<&Path>) -> Result<T
 
 /// Prints a whole text to stdout.
 pub(crate) fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Destination::new(None)?.harmless();
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()), None)
 }
 
@@ -216,9 +227,14 @@ pub(crate) fn exit_code(failed: usize) -> ExitCode {
 
 /// What can be said of an input without opening it.
 fn check_input(path: &Path) -> Result<()> {
-    check_utf8(path)?;
+    if cfg!(not(unix)) {
+        check_utf8(path)?;
+    }
     // A directory of pictures is a video.
     if path.is_dir() && !is_directory_of_images(path) {
+        let listed =
+            std::fs::read_dir(path).and_then(|mut entries| entries.try_for_each(|entry| entry.map(drop)));
+        listed.map_err(|error| Error::io(&error, path))?;
         let message = "is a directory without sound, video or pictures";
         return Err(Error::new(ErrorKind::Path, message).with_path(path));
     }

@@ -1,6 +1,5 @@
 //! `percept probe`: what media files hold, as JSON.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +7,7 @@ use super::media_args::{LimitArgs, VideoArgs};
 use super::{exit_code, one_input, refuse_stdin, report, written};
 use crate::Result;
 use crate::media::probe::{ProbeOptions, probe};
-use crate::output::{JsonWriter, ProbeRecord};
+use crate::output::{Destination, JsonWriter, ProbeRecord};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +39,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     refuse_stdin(&args.files)?;
-    let mut writer = JsonWriter::new(io::BufWriter::new(io::stdout()), args.files.len() > 1);
+    let mut writer = JsonWriter::new(Destination::new(None)?.harmless(), args.files.len() > 1);
     let options = ProbeOptions { frames: args.frames, video: args.video.options(&args.limits) };
     let mut failed = 0;
     for path in &args.files {

@@ -108,7 +108,7 @@ enum Format {
     Json,
     /// One object a line
     Jsonl,
-    /// One row an event, for spreadsheets
+    /// One row an event, for spreadsheets; a text that one would run as a formula begins with '
     Csv,
     /// filename, onset, offset, event_label: what `percept evaluate --estimated` reads
     Dcase,
@@ -294,7 +294,8 @@ enum Kind {
 }
 
 impl Writer {
-    fn new(format: Format, several: bool, mut out: Destination, args: &Args) -> io::Result<Self> {
+    fn new(format: Format, several: bool, out: Destination, args: &Args) -> io::Result<Self> {
+        let mut out = if format == Format::Text { out } else { out.harmless() };
         let kind = match (format, format.events()) {
             (_, Some(format)) => {
                 format.begin(&mut out)?;
@@ -446,7 +447,7 @@ fn live(args: &Args, tagger: &Tagger, options: &AudioOptions) -> Result<ExitCode
     }
     let named = |error: Error| error.with_path("standard input");
     let mut stream = AudioStream::from_pipe(io::stdin(), raw, &options).map_err(named)?;
-    let mut out = JsonlWriter::new(io::stdout().lock());
+    let mut out = JsonlWriter::new(Destination::new(None)?.harmless());
     let mut samples = Vec::new();
     while stream.next_block(&mut samples).map_err(named)? {
         for event in live.push(&samples).map_err(named)? {

@@ -13,7 +13,6 @@ use crate::batch::journal::Job;
 use crate::batch::list::{ListOptions, Source};
 use crate::batch::protocol::raw;
 use crate::batch::watch::{WatchPlan, watch};
-use crate::files::check_utf8;
 use crate::output::rows::{BatchModel, BatchRecord};
 use crate::{Error, ErrorKind, Result};
 
@@ -78,7 +77,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let (named, task) = args.work.resolve()?;
     refuse_overwriting(Some(&args.output), args.work.model.iter().map(Path::new))?;
     for directory in &args.directories {
-        check_utf8(directory)?;
         if !directory.is_dir() {
             let message = "is no directory, and only directories are watched; `percept batch` takes files";
             return Err(Error::new(ErrorKind::Path, message).with_path(directory));

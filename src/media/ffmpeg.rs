@@ -337,7 +337,7 @@ pub(super) fn open(
     let mut block = Vec::new();
     match source.next_block(&mut block) {
         Step::Block => source.first = Some(block),
-        Step::End | Step::Broken(_) => {
+        Step::End | Step::Broken(_) | Step::Failed(_) => {
             let said = source.warnings.pop().map_or(String::new(), |said| format!(" ({said})"));
             let kind = if native.kind == ErrorKind::UnknownFormat { ErrorKind::Damaged } else { native.kind };
             let message = match native.kind {

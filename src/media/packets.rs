@@ -47,6 +47,9 @@ pub(super) fn open(file: File, start: u64, container: Container, path: &Path) ->
         })
     });
     let format = opened.map_err(|what| {
+        if let Some(error) = what.of_the_system() {
+            return Error::io(error, path);
+        }
         let mut error = cannot(&what, container_name(container));
         if container == Container::Mp4
             && let Some(coding) = mp4::picture_coding(path)
@@ -224,6 +227,7 @@ impl PacketSource {
         }
         if source.held.is_empty() {
             return Err(match first {
+                Step::Failed(error) => Error::io(&error, path),
                 Step::Broken(what) => cannot(&what, &codec),
                 _ if source.losses.count > 0 => {
                     cannot(&format!("malformed stream: {}", source.losses.reason), &codec)
@@ -317,6 +321,9 @@ impl PacketSource {
             Ok(Some(_)) => return Turn::Nothing,
             Ok(None) => return Turn::Stop(Step::End),
             Err(Failure::Symphonia(SymphoniaError::ResetRequired)) => return self.next_link(),
+            Err(Failure::Symphonia(SymphoniaError::IoError(e))) if e.raw_os_error().is_some() => {
+                return Turn::Stop(Step::Failed(e));
+            }
             Err(Failure::Symphonia(SymphoniaError::IoError(e)))
                 if e.kind() == std::io::ErrorKind::UnexpectedEof =>
             {
@@ -529,6 +536,18 @@ fn no_audio(format: &dyn FormatReader) -> Error {
 pub(super) enum Failure {
     Symphonia(SymphoniaError),
     Other(String),
+}
+
+impl Failure {
+    /// What the system said of reading, as where a disk fails: it is not the file that is damaged.
+    fn of_the_system(&self) -> Option<&std::io::Error> {
+        match self {
+            Self::Symphonia(SymphoniaError::IoError(error)) => {
+                Some(error).filter(|error| error.raw_os_error().is_some())
+            }
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Failure {

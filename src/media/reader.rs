@@ -30,6 +30,8 @@ pub(super) enum Step {
     End,
     /// It cannot go on, for this reason. What came before is good.
     Broken(String),
+    /// The system could not read on: nothing is said of half a file that may be whole.
+    Failed(std::io::Error),
 }
 
 enum Source {
@@ -134,7 +136,8 @@ impl AudioReader {
     /// Replaces `block` by the next interleaved samples `[frames * channels]`, full scale at -1..1, always
     /// finite. `false` at the end of the stream, with an empty block.
     ///
-    /// Errors: `Damaged`, at the end, when not one sample was a number; `Limit` where the sound is too long.
+    /// Errors: `Damaged`, at the end, when not one sample was a number; `Limit` where the sound is too long; those of the
+    /// system, as where its disk fails.
     pub fn next_block(&mut self, block: &mut Vec<f32>) -> Result<bool> {
         block.clear();
         while !self.ended {
@@ -153,6 +156,10 @@ impl AudioReader {
                 }
                 Step::End => self.finish(None)?,
                 Step::Broken(reason) => self.finish(Some(reason))?,
+                Step::Failed(error) => {
+                    self.ended = true;
+                    return Err(Error::io(&error, &self.path));
+                }
             }
         }
         block.clear();

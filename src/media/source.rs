@@ -79,7 +79,13 @@ impl Read for OffsetFile {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let head = self.head.get(self.position as usize..).unwrap_or_default();
         let read = if head.is_empty() {
-            self.file.read(buffer)?
+            // Not every reader of a container asks again.
+            loop {
+                match self.file.read(buffer) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    read => break read?,
+                }
+            }
         } else {
             let length = head.len().min(buffer.len());
             buffer[..length].copy_from_slice(&head[..length]);

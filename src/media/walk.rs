@@ -25,8 +25,7 @@ pub struct Found {
 
 /// How a walk tells what is an input.
 pub struct WalkOptions<'a> {
-    /// A file with the ending of a medium is one, and is not opened: for directories of very many files. A directory that
-    /// cannot be listed is an input too, so that the reader can say why.
+    /// A file with the ending of a medium is one, and is not opened: for directories of very many files.
     pub by_ending: bool,
     /// Whether an entry is looked at, by its path and whether it is a directory.
     pub takes: &'a dyn Fn(&Path, bool) -> bool,
@@ -41,7 +40,7 @@ pub struct PassedOver {
 
 /// Looks for media in a directory and those within it. What a file is is told by its content: sound, video, animations
 /// (GIF), files of vectors ([`is_vectors`]). A file with the ending of a medium whose content nobody knows is an input
-/// too, so that the reader can say what is wrong with it.
+/// too, so that the reader can say what is wrong with it; so is a directory within that cannot be listed.
 ///
 /// A directory that holds still pictures, and neither other media nor directories with media, is one video: one entry,
 /// `directory` itself perhaps. A picture anywhere else is no input, and is counted with the files that are no media.
@@ -50,7 +49,7 @@ pub struct PassedOver {
 /// once.
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied`, `Io` for a directory that cannot be listed, with its path; `Limit` for more than
+/// `NotFound`, `PermissionDenied`, `Io` where `directory` cannot be listed; `Limit` for more than
 /// [`MAX_WALK_ENTRIES`] files or directories deeper than [`MAX_WALK_DEPTH`].
 pub fn walk(directory: &Path) -> Result<Found> {
     let mut files = Vec::new();
@@ -109,9 +108,7 @@ impl Walk<'_> {
                 if self.entered.insert(name) { self.listed(&directory) } else { Ok(Vec::new()) }
             });
         let entries = match listed {
-            Err(error) if self.options.by_ending && depth > 0 && error.kind != ErrorKind::Limit => {
-                return self.take(directory);
-            }
+            Err(error) if depth > 0 && error.kind != ErrorKind::Limit => return self.take(directory),
             listed => listed?,
         };
         if depth > MAX_WALK_DEPTH {
@@ -205,9 +202,15 @@ impl PassedOver {
 }
 
 fn kind(path: &Path) -> Kind {
-    // A pipe would hang.
-    if !path.is_file() {
-        return Kind::Other;
+    match path.metadata() {
+        // A pipe would hang.
+        Ok(metadata) if !metadata.is_file() => return Kind::Other,
+        Ok(_) => {}
+        // Nothing is known of it, as where a disk fails; a link may lead nowhere.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound && has_media_ending(path) => {
+            return Kind::Media;
+        }
+        Err(_) => return Kind::Other,
     }
     if is_still_picture(path) {
         return Kind::Picture;

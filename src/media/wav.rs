@@ -60,7 +60,10 @@ impl WavSource {
         let file_len = file.metadata().map_err(io)?.len();
         let mut head = [0; 12];
         file.seek(SeekFrom::Start(start)).map_err(io)?;
-        file.read_exact(&mut head).map_err(|_| damaged("the file ends inside the WAV header"))?;
+        file.read_exact(&mut head).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => damaged("the file ends inside the WAV header"),
+            _ => io(error),
+        })?;
 
         let mut fmt: Option<Fmt> = None;
         let mut data_size_64 = None;
@@ -175,7 +178,7 @@ impl WavSource {
         let wanted = ((frames * frame_bytes) as u64).min(self.remaining);
         self.bytes.clear();
         if let Err(error) = (&mut self.file).take(wanted).read_to_end(&mut self.bytes) {
-            return Step::Broken(format!("could not read on: {error}"));
+            return Step::Failed(error);
         }
         self.shrunk |= (self.bytes.len() as u64) < wanted;
         self.remaining = if self.shrunk { 0 } else { self.remaining - wanted };

@@ -1,15 +1,18 @@
 //! Where results go: stdout, or a file.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
+use super::harmless::Harmless;
 use crate::files::AtomicFile;
 use crate::{Error, Result};
 
 /// stdout, or a file that appears whole or not at all.
 pub enum Destination {
     Stdout(BufWriter<io::Stdout>),
+    /// stdout, shown as it comes to a person: nothing in results steers it.
+    Terminal(Harmless<BufWriter<io::Stdout>>),
     File(AtomicFile),
     /// `/dev/null`, a named pipe and the like are written to; renaming would replace them.
     Device(File),
@@ -30,10 +33,19 @@ impl Destination {
         }
     }
 
+    /// For results that are written as they are: a terminal is not steered by what they hold. Text that is drawn for it
+    /// minds that itself.
+    pub fn harmless(self) -> Self {
+        match self {
+            Self::Stdout(out) if io::stdout().is_terminal() => Self::Terminal(Harmless::new(out)),
+            other => other,
+        }
+    }
+
     /// Everything has been written: a file gets its name.
     pub fn commit(self) -> Result<()> {
         match self {
-            Self::Stdout(_) | Self::Device(_) => Ok(()),
+            Self::Stdout(_) | Self::Terminal(_) | Self::Device(_) => Ok(()),
             Self::File(file) => file.commit(),
         }
     }
@@ -43,6 +55,7 @@ impl Write for Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(out) => out.write(bytes),
+            Self::Terminal(out) => out.write(bytes),
             Self::File(out) => out.write(bytes),
             Self::Device(out) => out.write(bytes),
         }
@@ -51,6 +64,7 @@ impl Write for Destination {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(out) => out.flush(),
+            Self::Terminal(out) => out.flush(),
             Self::File(out) => out.flush(),
             Self::Device(out) => out.flush(),
         }

@@ -4,6 +4,7 @@ mod csv;
 mod destination;
 pub mod events;
 pub mod features;
+mod harmless;
 mod json;
 mod jsonl;
 mod npy;
@@ -21,6 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use destination::Destination;
+pub use harmless::{Harmless, harmless};
 pub use json::JsonWriter;
 pub use jsonl::JsonlWriter;
 pub use npy::NpyWriter;
@@ -38,7 +40,7 @@ pub enum Format {
     Json,
     /// One object a line
     Jsonl,
-    /// One row a label, for spreadsheets
+    /// One row a label, for spreadsheets; a text that one would run as a formula begins with '
     Csv,
     /// For people
     Text,

@@ -1,6 +1,6 @@
 //! What a result is. JSON and its schema (`percept schema`) both come from these types.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::SCHEMA_VERSION;
 use crate::decide::Prediction;
 use crate::event::ScoredEvent;
+use crate::files::{path_from_json, path_to_json};
 use crate::media::Media;
 use crate::media::probe::Probe;
 use crate::model::{Model, Task};
@@ -165,6 +166,9 @@ pub struct ModelInfo {
 pub struct InputInfo {
     /// As it was given.
     pub path: String,
+    /// Only where it is not UTF-8, so that `path` has marks in it: its bytes, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<InputKind>,
     /// Short container name: `wav`, `flac`, `ogg`, `mp4`, ...; `images` for a directory of pictures.
@@ -208,11 +212,20 @@ pub struct InputInfo {
 pub struct ProbeInput {
     /// As it was given.
     pub path: String,
+    /// Only where it is not UTF-8, so that `path` has marks in it: its bytes, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
 }
 
 impl InputInfo {
     pub(crate) fn named(path: &Path) -> Self {
-        Self { path: path.to_string_lossy().into_owned(), ..Self::default() }
+        let (path, path_bytes) = path_to_json(path);
+        Self { path, path_bytes, ..Self::default() }
+    }
+
+    /// As it was given, whatever its bytes are.
+    pub fn path(&self) -> PathBuf {
+        path_from_json(&self.path, self.path_bytes.as_deref())
     }
 
     pub(crate) fn read(path: &Path, media: &Media) -> Self {
@@ -298,7 +311,8 @@ impl ProbeRecord {
             Ok(media) => Outcome::Ok(Probed { media }),
             Err(error) => Outcome::Error { error: ErrorInfo::new(&error, path) },
         };
-        let input = ProbeInput { path: path.to_string_lossy().into_owned() };
+        let (path, path_bytes) = path_to_json(path);
+        let input = ProbeInput { path, path_bytes };
         Self { schema_version: SCHEMA_VERSION, tool: crate::TOOL.to_string(), input, outcome }
     }
 }

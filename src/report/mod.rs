@@ -82,7 +82,7 @@ pub fn write_report<W: Write>(
 ) -> Result<(W, Summary)> {
     let rows = &results.rows;
     let roots = Roots::new(options.root, source);
-    let files: Vec<Option<PathBuf>> = rows.par_iter().map(|row| roots.find(&row.input.path)).collect();
+    let files: Vec<Option<PathBuf>> = rows.par_iter().map(|row| roots.find(&row.input.path())).collect();
     let reference = match options.reference {
         Some((path, collar)) => Reference::read(path, rows, &files, collar)?,
         None => Reference::default(),

@@ -21,7 +21,7 @@ impl Roots {
     }
 
     /// Where the file is now.
-    pub fn find(&self, path: &str) -> Option<PathBuf> {
+    pub fn find(&self, path: &Path) -> Option<PathBuf> {
         // An absolute path stays as it is.
         self.0.iter().map(|root| root.join(path)).find(|path| path.exists())
     }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::material::Layout;
+use crate::files::each_piece;
 use crate::media::video;
 use crate::model::hex;
 use crate::{Error, ErrorKind, Result, TOOL};
@@ -59,15 +60,9 @@ impl Key {
             files.extend(Some(path.join("frames.json")).filter(|path| path.is_file()));
         }
         for path in files {
-            let mut file = File::open(&path).map_err(|e| Error::io(&e, &path))?;
             let mut content = Sha256::new();
-            let mut buffer = vec![0; 1 << 16];
-            loop {
-                match file.read(&mut buffer).map_err(|e| Error::io(&e, &path))? {
-                    0 => break,
-                    n => content.update(&buffer[..n]),
-                }
-            }
+            let read = File::open(&path).and_then(|file| each_piece(file, |piece| content.update(piece)));
+            read.map_err(|e| Error::io(&e, &path))?;
             hasher.update(content.finalize());
         }
         Ok(Self(hasher.finalize().into()))

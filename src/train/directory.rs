@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
 use crate::error::some_of;
-use crate::files::check_utf8;
 use crate::media::video::is_directory_of_images;
 use crate::media::walk::is_cache;
 use crate::signal::InputKind;
@@ -167,7 +166,6 @@ fn scan_label(
                     let message = format!("more than {MAX_ITEMS} recordings; train on fewer");
                     return Err(Error::new(ErrorKind::Limit, message));
                 }
-                check_utf8(&path)?;
                 found.push(Clip { path, label: label.to_string(), part, group: None, line: None });
             }
         }

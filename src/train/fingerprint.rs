@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{Dataset, Part, Parts, Span, Truth};
+use crate::files::each_piece;
 use crate::media::video;
 use crate::model::hex;
 use crate::{Error, Result};
@@ -98,16 +98,9 @@ fn find_twins(dataset: &Dataset, hashes: &[(Part, usize, String)]) -> Vec<String
 fn hash_file(path: &Path) -> Result<String> {
     let files = if path.is_dir() { video::pictures(path)? } else { vec![path.to_path_buf()] };
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
     for path in &files {
-        let mut file = File::open(path).map_err(|e| Error::io(&e, path))?;
-        loop {
-            let n = file.read(&mut buffer).map_err(|e| Error::io(&e, path))?;
-            if n == 0 {
-                break;
-            }
-            hasher.update(&buffer[..n]);
-        }
+        let read = File::open(path).and_then(|file| each_piece(file, |piece| hasher.update(piece)));
+        read.map_err(|e| Error::io(&e, path))?;
     }
     Ok(hex(hasher.finalize().as_slice()))
 }

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use super::DataConfig;
 use super::dataset::{Clip, MAX_ITEMS, Part, check_label};
 use super::folds::Folds;
 use crate::error::{Position, some_of};
-use crate::files::{check_utf8, read_text};
+use crate::files::{check_utf8, path_of_bytes, read_text};
 use crate::media::video::is_directory_of_images;
 use crate::table::{Table, column};
 use crate::{Error, ErrorKind, Result};
@@ -76,7 +79,14 @@ fn parse(text: &str, folder: &Path, config: &DataConfig, labelled: bool) -> Resu
             })?),
         };
         let group = columns.group.map(field).filter(|g| !g.is_empty()).map(str::to_string);
-        clips.push(Clip { path: folder.join(name), label, part, group, line: Some(line) });
+        let path = match columns.path_bytes.map(field).filter(|bytes| !bytes.is_empty()) {
+            None => folder.join(name),
+            Some(bytes) => {
+                let wrong = |_| at("\"path_bytes\" is no base64; as results of percept have it".into());
+                folder.join(path_of_bytes(&BASE64_STANDARD.decode(bytes).map_err(wrong)?))
+            }
+        };
+        clips.push(Clip { path, label, part, group, line: Some(line) });
     }
     if let (1.., line) = broken {
         messages.push(format!(
@@ -135,6 +145,8 @@ pub(super) fn has_fold(path: &Path, config: &DataConfig, name: &str) -> Result<b
 /// Where each thing stands in a row.
 struct Columns {
     path: usize,
+    /// The bytes of paths that are no text, in base64, as results have them.
+    path_bytes: Option<usize>,
     /// `None` where labels come from elsewhere.
     label: Option<usize>,
     split: Option<usize>,
@@ -197,6 +209,7 @@ impl Columns {
         };
         Ok(Self {
             path: due(&config.path_column, "path-column")?,
+            path_bytes: find("path_bytes"),
             label: match labelled {
                 true => Some(due(&config.label_column, "label-column")?),
                 false => None,
@@ -215,6 +228,7 @@ impl Columns {
     fn ignored(&self, header: &[String]) -> Option<String> {
         let used = |k: usize| {
             k == self.path
+                || Some(k) == self.path_bytes
                 || Some(k) == self.label
                 || Some(k) == self.split
                 || Some(k) == self.fold

@@ -130,23 +130,6 @@ fn a_file_that_must_not_be_read_is_an_error() {
     assert_fails(&place, "secret.wav", "permission_denied");
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn a_name_that_is_not_utf8_is_an_error_that_says_to_rename() {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    let place = Workplace::new();
-    let name = OsStr::from_bytes(b"caf\xe9.wav");
-    std::fs::copy(place.path("tone.wav"), place.folder.path().join(name)).unwrap();
-    for args in [&["classify", "-m", "tiny.safetensors"][..], &["probe"]] {
-        let run = Run(place.command(args).arg(name).output().unwrap());
-        assert_eq!(run.code(), 1);
-        run.assert_one_error_line(&["caf\u{fffd}.wav", "rename"]);
-        assert_eq!(run.json()["input"]["path"], "caf\u{fffd}.wav");
-        assert_eq!(run.json()["error"]["kind"], "path");
-    }
-}
-
 #[test]
 fn a_name_with_control_characters_stays_on_one_line() {
     let place = Workplace::new();

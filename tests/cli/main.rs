@@ -10,6 +10,8 @@ mod feeding;
 mod honest;
 mod info;
 mod long_training;
+#[cfg(target_os = "linux")]
+mod names;
 mod probe;
 mod report;
 mod schema;

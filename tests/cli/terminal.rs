@@ -86,3 +86,32 @@ fn text_is_plain_where_there_is_no_terminal() {
         .run(&["tag", "--format", "text", "--frames", "-m", "digits", "tone.wav"])
         .assert_fatal(&["--frames goes with json and jsonl"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn results_in_any_format_cannot_steer_the_terminal_and_are_exact_elsewhere() {
+    let place = Workplace::new();
+    tiny(Task::Tag, true).save(&place.path("tag.safetensors")).unwrap();
+    let name = "a\u{1b}[31m\u{9b}2J\u{202e}.wav";
+    std::fs::copy(place.path("tone.wav"), place.path(name)).unwrap();
+    for args in [
+        "classify -m tiny.safetensors",
+        "classify -m tiny.safetensors --format csv",
+        "classify -m tiny.safetensors --format jsonl",
+        "classify -m tiny.safetensors --format text",
+        "tag -m tag.safetensors",
+        "tag -m tag.safetensors --format csv",
+        "tag -m tag.safetensors --format dcase",
+        "tag -m tag.safetensors --format rttm",
+        "probe",
+    ] {
+        let Some(text) = shown(&place, 80, &[("NO_COLOR", "1")], &format!("{args} '{name}'")) else {
+            return skip();
+        };
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{args}: {text:?}");
+    }
+    let json = place.classify(&[name]).json();
+    assert_eq!(json["input"]["path"], name);
+    let csv = place.classify(&["--format", "csv", name]);
+    assert!(csv.stdout().contains(name), "{}", csv.stdout());
+}

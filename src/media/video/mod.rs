@@ -19,7 +19,7 @@ mod sample;
 mod sps;
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageError, Limits};
@@ -291,11 +291,10 @@ pub(super) fn has_media_ending(path: &Path) -> bool {
 }
 
 fn picture_format(path: &Path) -> Option<image::ImageFormat> {
-    let mut head = [0; 16];
     // A pipe would hang.
-    let mut file = path.is_file().then(|| File::open(path).ok()).flatten()?;
-    let read = file.read(&mut head).ok()?;
-    image::guess_format(&head[..read]).ok().filter(|format| codec_name(*format).is_some())
+    let file = path.is_file().then(|| File::open(path).ok()).flatten()?;
+    let head = crate::files::first_bytes(file, 16).ok()?;
+    image::guess_format(&head).ok().filter(|format| codec_name(*format).is_some())
 }
 
 /// ffmpeg's name of the kinds of pictures that are read.

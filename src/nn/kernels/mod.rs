@@ -244,6 +244,7 @@ pub(crate) struct Unstepped<V> {
 }
 
 /// Compiles the scans and the product for one kind of vector.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! compile_for {
     ($features:literal, $vector:ty, $part:ident, $backward:ident, $product:ident) => {
         #[target_feature(enable = $features)]

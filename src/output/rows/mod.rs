@@ -135,7 +135,7 @@ pub enum RowFormat {
     /// One object a line
     #[default]
     Jsonl,
-    /// One row a label or event, for spreadsheets
+    /// One row a label or event, for spreadsheets; a text that one would run as a formula begins with '
     Csv,
     /// The same rows, for data frames and databases
     Parquet,

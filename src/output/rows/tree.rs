@@ -70,7 +70,7 @@ impl Tree {
             Error::new(ErrorKind::Model, message).with_path(&row.input.path)
         })?;
         let events = EventFile {
-            path: Path::new(&row.input.path),
+            path: &row.input.path(),
             duration: end_of(&row),
             sample_rate: row.input.sample_rate.unwrap_or(0),
             labels: &model.labels,

@@ -1,0 +1,144 @@
+//! Disks that are full, fail, or may not be written.
+
+use super::*;
+
+#[test]
+fn a_full_disk_costs_no_file_that_was_there() {
+    if !has_strace() {
+        return;
+    }
+    for task in Task::ALL {
+        let mut failed = 0;
+        for call in ["write", "copy_file_range"] {
+            let ended = disturb(task, call, "error=ENOSPC", &[]);
+            failed += ended.iter().filter(|ended| ended.code() != 0).count();
+            let says = |ended: &Ended| ended.code() == 0 || ended.stderr.contains("No space left on device");
+            // The message itself may be what could not be written, and a worker's failure has words of its own.
+            assert!(ended.iter().filter(|ended| !says(ended)).count() <= 1, "{task:?}: {ended:?}");
+        }
+        assert!(failed > 0, "{task:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_fails_when_results_are_stored_costs_no_file_that_was_there() {
+    if !has_strace() {
+        return;
+    }
+    for task in Task::ALL {
+        for (call, fault) in [("fsync", "error=EIO"), ("renameat", "error=EPERM"), ("fdatasync", "error=EIO")]
+        {
+            for ended in disturb(task, call, fault, &[]) {
+                let is_said =
+                    ["Input/output error", "permission denied"].iter().any(|why| ended.stderr.contains(why));
+                assert!(ended.code() == 0 || is_said, "{task:?}, {call}: {ended:?}");
+            }
+        }
+    }
+}
+
+/// A lock that cannot be had, a length that cannot be set.
+#[test]
+fn a_journal_that_cannot_be_kept_stops_the_run() {
+    if !has_strace() {
+        return;
+    }
+    for task in [Task::Batch, Task::Watch] {
+        for (call, fault) in [("flock", "error=EIO"), ("ftruncate", "error=EIO")] {
+            let ended = disturb(task, call, fault, &[]);
+            assert!(!ended.is_empty() && ended.iter().all(|ended| ended.code() == 2), "{task:?}: {ended:?}");
+            assert!(ended.iter().all(|ended| ended.stderr.contains("out.jsonl")), "{task:?}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn an_input_whose_disk_fails_is_an_error_that_names_it_and_never_half_an_answer() {
+    if !has_strace() {
+        return;
+    }
+    let cases: [(Task, &str, i32); 8] = [
+        (Task::Classify, "in/0.wav", 1),
+        (Task::Tag, "rec/0.wav", 1),
+        (Task::Features, "in/0.wav", 1),
+        (Task::Report, "results.jsonl", 2),
+        (Task::Batch, "in/0.wav", 1),
+        (Task::Watch, "in/0.wav", 1),
+        (Task::Train, "clips/low/3.wav", 1),
+        (Task::Tune, "rec/2.wav", 2),
+    ];
+    for (task, input, code) in cases {
+        let ended = disturb(task, "read", "error=EIO", &[input]);
+        assert!(!ended.is_empty(), "{task:?}");
+        for ended in &ended {
+            let said = format!("{}{}", ended.stderr, String::from_utf8_lossy(&ended.stdout));
+            let is_told = said.contains("Input/output error") && said.contains(input);
+            // Training looks for copies of clips before it reads them to learn, and does without.
+            assert!(is_told && ended.code() == code || task == Task::Train, "{task:?}: {ended:?}");
+        }
+        assert!(ended.iter().any(|ended| ended.code() == code), "{task:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_model_whose_disk_fails_is_a_fatal_error_that_names_it() {
+    if !has_strace() {
+        return;
+    }
+    for (task, model) in [
+        (Task::Classify, "c.safetensors"),
+        (Task::Batch, "c.safetensors"),
+        (Task::Tag, "t.safetensors"),
+        (Task::Tune, "t.safetensors"),
+    ] {
+        let ended = disturb(task, "read", "error=EIO", &[model]);
+        assert!(!ended.is_empty(), "{task:?}");
+        for ended in ended {
+            assert_eq!(ended.code(), 2, "{task:?}: {ended:?}");
+            assert!(
+                ended.stderr.contains(model) && ended.stderr.contains("Input/output"),
+                "{task:?}: {ended:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_input_that_must_not_be_opened_is_an_error_that_names_it() {
+    if !has_strace() {
+        return;
+    }
+    for (task, input) in [(Task::Classify, "in/2.wav"), (Task::Batch, "in/2.wav"), (Task::Watch, "in/2.wav")]
+    {
+        for ended in disturb(task, "openat", "error=EPERM", &[input]) {
+            let is_told = ended.stderr.contains("permission denied") && ended.stderr.contains(input);
+            assert!(ended.code() == 0 || ended.code() == 1 && is_told, "{task:?}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_listed_is_an_error_and_not_an_empty_one() {
+    if !has_strace() {
+        return;
+    }
+    for (task, directory) in [(Task::Classify, "in"), (Task::Batch, "in"), (Task::Train, "clips")] {
+        let place = Place::new(task);
+        let ended = place.run("getdents64:error=EIO", &[directory]);
+        assert!(matches!(ended.code(), 1 | 2), "{task:?}: {ended:?}");
+        assert!(
+            ended.stderr.contains(directory) && ended.stderr.contains("Input/output"),
+            "{task:?}: {ended:?}"
+        );
+    }
+}
+
+#[test]
+fn threads_that_the_system_does_not_give_are_no_panic() {
+    if !has_strace() {
+        return;
+    }
+    for task in Task::ALL {
+        disturb(task, "clone3", "error=EAGAIN", &[]);
+    }
+}
