@@ -1,5 +1,7 @@
 //! The examples of the lecture learn, in their quick form, and say what is wrong with what they are given.
 
+#![allow(clippy::duplicate_mod, reason = "each example is a program of its own, with what all share")]
+
 #[path = "../examples/char_rnn/main.rs"]
 mod char_rnn;
 #[path = "../examples/long_range.rs"]

@@ -176,10 +176,11 @@ fn evaluate_classifier(args: &Args, named: Option<Model>) -> Result<ExitCode> {
             Some(Against::new(other.model(), Measured::Clips(others.evaluation()?), test))
         }
     };
+    let media = config.media();
     let source = config.directory.or(config.manifest).unwrap_or_default().display().to_string();
     let report = Report::new(classifier.model(), source, choice.name(), Measured::Clips(evaluation));
     let report = Report { against, ..report };
-    write_page(args, classifier.model(), &report, &Evaluated::Clips(scored), DEFAULT_COLLAR)?;
+    write_page(args, classifier.model(), &media, &report, &Evaluated::Clips(scored), DEFAULT_COLLAR)?;
     show(&report, args.format)
 }
 
@@ -219,7 +220,7 @@ fn evaluate_tagger(args: &Args, model: Model) -> Result<ExitCode> {
     let name = data.choice.name();
     let report = Report::new(tagger.model(), data.source, name, Measured::Frames(Box::new(evaluation)));
     let report = Report { against, ..report };
-    write_page(args, tagger.model(), &report, &Evaluated::Recordings(tagged), collar)?;
+    write_page(args, tagger.model(), &options, &report, &Evaluated::Recordings(tagged), collar)?;
     show(&report, args.format)
 }
 
@@ -236,7 +237,14 @@ pub fn check_page(path: &Path) -> Result<()> {
 }
 
 /// The page, where one is asked for.
-fn write_page(args: &Args, model: &Model, report: &Report, evaluated: &Evaluated, collar: f64) -> Result<()> {
+fn write_page(
+    args: &Args,
+    model: &Model,
+    media: &MediaOptions,
+    report: &Report,
+    evaluated: &Evaluated,
+    collar: f64,
+) -> Result<()> {
     let Some(path) = &args.page.report else { return Ok(()) };
     let title = format!("{} on {}", report.model.name, report.data);
     let against = report.against.as_ref().map(|against| against.sentence(&report.model.name));
@@ -247,6 +255,7 @@ fn write_page(args: &Args, model: &Model, report: &Report, evaluated: &Evaluated
         source: &report.data,
         answers: Some(answers),
         training: None,
+        media,
         said: against.into_iter().collect(),
         embed: args.page.embed,
     };

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::evaluate::{check_collar, progress_bar, threads};
 use super::inputs::refuse_overwriting;
+use super::media_args::MediaArgs;
 use super::{Jobs, exit_code, say};
 use crate::files::AtomicFile;
 use crate::report::{
@@ -17,6 +18,7 @@ Examples:
   percept batch --task tag --frames nights/ -o results.jsonl
   percept report results.jsonl -o report.html
   percept report results.jsonl --reference labels/ -o report.html       with what is true beside it
+  percept report results.jsonl --channel 2 -o report.html               seen as it was heard, where batch had --channel 2
   percept report results.jsonl --embed -o report.html                   to be mailed: with the media themselves
 
 RESULTS are the JSON lines of percept batch, classify or tag, or JSON of the latter two. The page opens in any browser and
@@ -62,6 +64,9 @@ pub struct Args {
     title: Option<String>,
 
     #[command(flatten)]
+    media: MediaArgs,
+
+    #[command(flatten)]
     jobs: Jobs,
 }
 
@@ -81,11 +86,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
         say(format_args!("{}: holds no results", args.results.display()));
     }
     let name = args.results.file_name().unwrap_or(args.results.as_os_str()).to_string_lossy();
+    let media = args.media.options();
     let options = ReportOptions {
         title: args.title.as_deref().unwrap_or(&name),
         root: args.root.as_deref(),
         reference: args.reference.as_deref().map(|path| (path, collar)),
-        pictures: !args.no_pictures,
+        pictures: (!args.no_pictures).then_some(&media),
         embed: args.embed,
     };
     let pool = threads(args.jobs.threads(results.rows.len()))?;

@@ -280,6 +280,7 @@ fn write_page(
             seconds: outcome.seconds,
             baselines,
         }),
+        media: &config.data.media(),
         said: warnings.iter().map(|warning| format!("warning: {warning}")).collect(),
         embed: files.embed,
     };

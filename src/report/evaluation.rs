@@ -15,6 +15,7 @@ use crate::decide::top_k;
 use crate::evaluate::{
     Counted, Evaluated, Found, LabelCurves, Measured, Reference, Scored, ScoredClip, TaggedRecordings,
 };
+use crate::media::{Media, MediaOptions};
 use crate::model::Model;
 use crate::output::record::{ErrorInfo, InputInfo};
 use crate::pipeline::Tagger;
@@ -35,6 +36,8 @@ pub struct EvaluationPage<'a> {
     /// What a model says of a part; `None` where a training has none beside what it learns from.
     pub answers: Option<EvaluatedPart<'a>>,
     pub training: Option<Training<'a>>,
+    /// How the recordings were read.
+    pub media: &'a MediaOptions,
     /// Sentences that belong to the figures: the comparison with another model, warnings.
     pub said: Vec<String>,
     /// Whether media stand in the page itself, as far as they are small.
@@ -313,7 +316,7 @@ impl EvaluatedRow {
     }
 }
 
-fn row(path: &Path, media: &crate::media::Media, answer: Answer) -> Row {
+fn row(path: &Path, media: &Media, answer: Answer) -> Row {
     let warnings = media.warnings().to_vec();
     Row { input: InputInfo::read(path, media), recorded_at: None, model: 0, warnings, answer }
 }

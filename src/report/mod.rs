@@ -26,7 +26,7 @@ pub use rows::{Answer, MAX_DOCUMENT_BYTES, MAX_EVENTS, MAX_LINE_BYTES, MAX_ROWS,
 
 use crate::files::read_limited;
 use crate::guard::guard;
-use crate::media::{kind_of, known_kind_of};
+use crate::media::{MediaOptions, kind_of, known_kind_of};
 use crate::signal::InputKind;
 use crate::{Error, Result};
 use evaluation::EvaluatedRow;
@@ -47,8 +47,8 @@ pub struct ReportOptions<'a> {
     pub root: Option<&'a Path>,
     /// What is true, and the seconds by which the ends of a found event may be off.
     pub reference: Option<(&'a Path, f64)>,
-    /// Whether files are read, so that they can be seen.
-    pub pictures: bool,
+    /// What of the files is seen: channel, track, frames a second. `None`: they are not read, and there are no pictures.
+    pub pictures: Option<&'a MediaOptions>,
     /// Whether media stand in the page itself, as far as they are small.
     pub embed: bool,
 }
@@ -136,7 +136,7 @@ pub fn write_evaluation<W: Write>(
         study: Some(evaluation.study()?),
     };
     let content = Content { heading, rows: &rows, files: &files, truths: &truths };
-    write_page(&content, out, folder, true, evaluation.embed, on_row)
+    write_page(&content, out, folder, Some(evaluation.media), evaluation.embed, on_row)
 }
 
 /// Rows, and what stands above them.
@@ -152,7 +152,7 @@ fn write_page<W: Write>(
     content: &Content,
     out: W,
     folder: &Path,
-    pictures: bool,
+    pictures: Option<&MediaOptions>,
     embed: bool,
     on_row: &(dyn Fn() + Sync),
 ) -> Result<(W, Summary)> {
@@ -170,9 +170,9 @@ fn write_page<W: Write>(
     for (number, rows) in rows.chunks(ROWS_OF_BLOCK).enumerate() {
         let files = &files[number * ROWS_OF_BLOCK..][..rows.len()];
         let draw = |(row, file): (&Row, &Option<PathBuf>)| {
-            let drawn = pictures.then(|| draw(row, file.as_deref(), limit));
+            let drawn = pictures.and_then(|media| draw(row, file.as_deref(), media, limit));
             on_row();
-            drawn.flatten()
+            drawn
         };
         let drawn: Vec<Option<Drawn>> = rows.par_iter().zip(files).map(draw).collect();
         summary.pictures += drawn.iter().flatten().filter(|drawn| drawn.is_ok()).count();
@@ -186,12 +186,12 @@ fn write_page<W: Write>(
             page.medium(row, &bytes)?;
         }
     }
-    let out = page.finish(&notes(&summary, pictures, embed, &media))?;
+    let out = page.finish(&notes(&summary, pictures.is_some(), embed, &media))?;
     Ok((out, summary))
 }
 
 /// The picture of a row; nothing where it cannot have one.
-fn draw(row: &Row, file: Option<&Path>, limit: usize) -> Option<Drawn> {
+fn draw(row: &Row, file: Option<&Path>, media: &MediaOptions, limit: usize) -> Option<Drawn> {
     if matches!(row.answer, Answer::Failed(_)) {
         return None;
     }
@@ -200,7 +200,7 @@ fn draw(row: &Row, file: Option<&Path>, limit: usize) -> Option<Drawn> {
     if kind == InputKind::Vectors {
         return None;
     }
-    let picture = guard(|| Picture::of(file, kind, row.input.duration, limit));
+    let picture = guard(|| Picture::of(file, kind, media, row.input.duration, limit));
     Some(match picture {
         Ok(Ok(picture)) => Ok(picture),
         Ok(Err(error)) => Err(Error { path: None, ..error }.to_string()),

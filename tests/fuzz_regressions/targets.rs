@@ -255,7 +255,7 @@ pub fn results(data: &[u8]) {
     let sample = Sample::new(data);
     let Ok(results) = Results::read(&sample.path()) else { return };
     let options =
-        ReportOptions { title: "<fuzz>", root: None, reference: None, pictures: false, embed: false };
+        ReportOptions { title: "<fuzz>", root: None, reference: None, pictures: None, embed: false };
     write_report(&results, &sample.path(), io::sink(), Path::new("/dev/shm"), &options, &|| {}).unwrap();
 }
 
