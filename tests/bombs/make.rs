@@ -85,7 +85,8 @@ pub fn animation(format: Animation, side: u16, frames: u32) -> Vec<u8> {
         Animation::WebP => {
             let [a, b, _, _] = (u32::from(side) - 1).to_le_bytes();
             let canvas = [b"VP8X\x0a\0\0\0\x02\0\0\0".as_slice(), &[a, b, 0, a, b, 0]].concat();
-            let frame = b"ANMF\x18\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x28\0\0\0VP8L\0\0\0\0";
+            // Where and how large: at 0, 0, of 1 x 1; for 40 ms; and a picture of no bytes.
+            let frame = [b"ANMF\x18\0\0\0".as_slice(), &[0; 12], b"\x28\0\0\0VP8L\0\0\0\0"].concat();
             let content = [
                 b"WEBP".to_vec(),
                 canvas,

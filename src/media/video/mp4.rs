@@ -11,9 +11,11 @@ use re_mp4::{Mp4, Sample, Track, TrackKind, TrakBox};
 
 use super::super::limits::{MAX_FRAME_BYTES, MAX_MP4_SAMPLES};
 use super::super::mp4::{
-    SampleEntry, chapter_tracks, claimed_length, coding, count_samples, has_index, sample_entry,
+    SampleEntry, chapter_tracks, claimed_length, coding, count_samples, has_index, needless_boxes,
+    sample_entry,
 };
 use super::h264::{Frames, Packet};
+use super::mp4_reader::CarefulReader;
 use super::sps::Configuration;
 use super::{VideoInfo, choose, open_picture};
 use crate::guard::guard;
@@ -99,8 +101,12 @@ fn tables(path: &Path, file: &mut BufReader<File>) -> Result<Mp4> {
         return Err(Error::new(ErrorKind::Limit, message));
     }
     let length = claimed_length(path, length);
-    // The reader trusts its tables and panics where they do not fit each other.
-    guard(|| Mp4::read(file, length)).map_err(damaged)?.map_err(|error| damaged(error.to_string()))
+    let Some(hidden) = needless_boxes(path) else {
+        return Err(damaged("a box is larger than the one that it lies in".into()));
+    };
+    let reader = CarefulReader::new(file, hidden);
+    // It trusts its tables and panics where they do not fit each other.
+    guard(|| Mp4::read(reader, length)).map_err(damaged)?.map_err(|error| damaged(error.to_string()))
 }
 
 /// In the order of the file, without the pictures of chapters.
