@@ -94,6 +94,9 @@ fn a_picture_within_the_sides_may_still_be_too_large_for_memory() {
     // The data go on and on, the header says 8 x 8.
     place.write("behind.png", make::png(8, 8, 450_000_000));
     assert_eq!(place.probe(&["behind.png"])["media"]["streams"][0]["width"], 8);
+    // A colour profile that unpacks to 450 MB is passed over, or the picture refused.
+    place.write("profile.png", make::png_with_profile(450_000_000));
+    place.probe(&["profile.png"]);
     place.fails(1, &["probe", "--max-pixels", "63", "behind.png"], "has 64 pixels, more than 63");
 }
 

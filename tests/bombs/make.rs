@@ -52,6 +52,13 @@ pub fn png(width: u32, height: u32, unpacked: usize) -> Vec<u8> {
     png_of(width, height, 1, 0, &[chunk(b"IDAT", &zeros(unpacked))])
 }
 
+/// With a colour profile of so many bytes.
+pub fn png_with_profile(unpacked: usize) -> Vec<u8> {
+    let profile = [b"p\0\0".as_slice(), &zeros(unpacked)].concat();
+    let text = [b"t\0\0".as_slice(), &zeros(unpacked)].concat();
+    png_of(8, 8, 1, 0, &[chunk(b"iCCP", &profile), chunk(b"zTXt", &text), chunk(b"IDAT", &zeros(16))])
+}
+
 /// Of 8 bytes a pixel.
 pub fn deep_png(width: u32, height: u32) -> Vec<u8> {
     let unpacked = (8 * width as usize + 1) * height as usize;

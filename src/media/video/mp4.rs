@@ -26,6 +26,8 @@ use crate::{Error, ErrorKind, Result};
 pub(super) struct Mp4Video {
     file: BufReader<File>,
     places: std::vec::IntoIter<Place>,
+    /// Bytes that may still be read.
+    unread: u64,
     frames: Frames,
     rotation: Rotation,
 }
@@ -75,13 +77,19 @@ impl Mp4Video {
             time_base: TimeBase { numerator: 1, denominator: timescale },
         };
         let frames = Frames::new(&configuration, shown)?;
-        Ok((Self { file, places: places.into_iter(), frames, rotation: rotation(trak) }, info))
+        // Packets may share bytes, but not lie over each other without end.
+        let unread = 2 * file.get_ref().metadata().map_err(|e| Error::io(&e, path))?.len();
+        Ok((Self { file, places: places.into_iter(), unread, frames, rotation: rotation(trak) }, info))
     }
 
     /// Packets that cannot be decoded are left out, with a warning at the end.
     pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
-        let Self { file, places, frames, rotation } = self;
-        let next = || places.next().map(|place| packet(file, &place)).transpose();
+        let Self { file, places, unread, frames, rotation } = self;
+        let next = || {
+            let Some(place) = places.next() else { return Ok(None) };
+            *unread = unread.checked_sub(place.size).ok_or("its packets lie over each other")?;
+            packet(file, &place).map(Some)
+        };
         frames.next(warnings, next).map(|frame| rotation.apply(frame))
     }
 }
