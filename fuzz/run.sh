@@ -18,5 +18,5 @@ mkdir -p "corpus/$target" "artifacts/$target" logs
 # No ffmpeg program, which a decoder of ours would hand a file on to; one thread, whose time is counted.
 export PATH= RAYON_NUM_THREADS=1
 exec "${FUZZ_BIN:-target/x86_64-unknown-linux-gnu/release}/$target" "corpus/$target" -dict=$dictionary -max_len=$longest \
-    -max_total_time="$2" -timeout=10 -rss_limit_mb=1024 -artifact_prefix="artifacts/$target/" -print_final_stats=1 \
+    -max_total_time="$2" -timeout="${FUZZ_TIMEOUT:-10}" -rss_limit_mb=1024 -artifact_prefix="artifacts/$target/" -print_final_stats=1 \
     -reload=0 -verbosity=1 >> "logs/$target" 2>&1

@@ -35,7 +35,8 @@ impl Workplace {
 
     /// Within the limits, and without the ffmpeg program.
     fn percept(&self, args: &[&str]) -> Output {
-        let limited = format!("ulimit -d {MOST_KIB} -t {MOST_SECONDS} -c 0; exec \"$0\" \"$@\"");
+        let limited =
+            format!("ulimit -d {MOST_KIB}; ulimit -t {MOST_SECONDS}; ulimit -c 0; exec \"$0\" \"$@\"");
         Command::new("/bin/sh")
             .args(["-c", &limited, env!("CARGO_BIN_EXE_percept")])
             .args(args)
@@ -93,6 +94,9 @@ fn a_picture_within_the_sides_may_still_be_too_large_for_memory() {
     // The data go on and on, the header says 8 x 8.
     place.write("behind.png", make::png(8, 8, 450_000_000));
     assert_eq!(place.probe(&["behind.png"])["media"]["streams"][0]["width"], 8);
+    // A colour profile that unpacks to 450 MB is passed over, or the picture refused.
+    place.write("profile.png", make::png_with_profile(450_000_000));
+    place.probe(&["profile.png"]);
     place.fails(1, &["probe", "--max-pixels", "63", "behind.png"], "has 64 pixels, more than 63");
 }
 
@@ -141,7 +145,7 @@ fn a_wav_that_claims_4_gb_and_has_44_bytes_is_empty() {
     let place = Workplace::new();
     place.write("a.wav", make::wav_head(u32::MAX - 15));
     place.fails(1, &["probe", "a.wav"], "holds no sound");
-    place.fails(1, &["classify", "a.wav"], "holds no sound");
+    place.fails(1, &["classify", "-m", "sounds", "a.wav"], "holds no sound");
     place.write("b.wav", [make::wav_head(u32::MAX - 15), vec![1; 2000]].concat());
     let probe = place.probe(&["b.wav"]);
     assert_eq!(probe["media"]["streams"][0]["num_samples"], 1000);
@@ -190,7 +194,7 @@ fn a_model_file_whose_header_claims_2_to_60_bytes_is_refused() {
     place.write("a.wav", [make::wav_head(2000), vec![1; 2000]].concat());
     place.fails(2, &["classify", "-m", "a.safetensors", "a.wav"], "claims 1152921504606846976 bytes");
     place.fails(2, &["info", "a.safetensors"], "claims 1152921504606846976 bytes");
-    place.fails(1, &["classify", "a.safetensors"], "a.safetensors");
+    place.fails(1, &["classify", "-m", "sounds", "a.safetensors"], "a.safetensors");
     let error = StateDict::load(&place.path().join("a.safetensors"), &Selection::default()).unwrap_err();
     assert!(error.message.contains("claims"), "{error}");
 }
@@ -229,9 +233,11 @@ fn tensors_that_claim_more_than_the_file_holds_are_refused() {
 #[test]
 fn vectors_that_claim_more_than_the_file_holds_are_refused() {
     let place = Workplace::new();
-    for (claim, said) in
-        [("(1000000, 1000000)", "frames"), ("(4294967295,)", "frames"), ("(9, 9)", "cut off: 0 of 9")]
-    {
+    for (claim, said) in [
+        ("(1000000, 1000000)", "more than 4 GiB"),
+        ("(4294967295,)", "frames"),
+        ("(9, 9)", "cut off: 0 of 9"),
+    ] {
         let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {claim}, }}\n");
         let head =
             [b"\x93NUMPY\x01\0".as_slice(), &(text.len() as u16).to_le_bytes(), text.as_bytes()].concat();
@@ -253,7 +259,7 @@ fn an_archive_that_claims_to_unpack_to_very_much_is_refused() {
         let error = StateDict::from_bytes(&zip, &Selection::default()).unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Model | ErrorKind::Limit), "{error}");
         place.write("a.npz", zip);
-        place.fails(1, &["classify", "a.npz"], "a.npz");
+        place.fails(1, &["classify", "-m", "sounds", "a.npz"], "a.npz");
     }
 }
 

@@ -52,6 +52,13 @@ pub fn png(width: u32, height: u32, unpacked: usize) -> Vec<u8> {
     png_of(width, height, 1, 0, &[chunk(b"IDAT", &zeros(unpacked))])
 }
 
+/// With a colour profile of so many bytes.
+pub fn png_with_profile(unpacked: usize) -> Vec<u8> {
+    let profile = [b"p\0\0".as_slice(), &zeros(unpacked)].concat();
+    let text = [b"t\0\0".as_slice(), &zeros(unpacked)].concat();
+    png_of(8, 8, 1, 0, &[chunk(b"iCCP", &profile), chunk(b"zTXt", &text), chunk(b"IDAT", &zeros(16))])
+}
+
 /// Of 8 bytes a pixel.
 pub fn deep_png(width: u32, height: u32) -> Vec<u8> {
     let unpacked = (8 * width as usize + 1) * height as usize;
@@ -85,7 +92,8 @@ pub fn animation(format: Animation, side: u16, frames: u32) -> Vec<u8> {
         Animation::WebP => {
             let [a, b, _, _] = (u32::from(side) - 1).to_le_bytes();
             let canvas = [b"VP8X\x0a\0\0\0\x02\0\0\0".as_slice(), &[a, b, 0, a, b, 0]].concat();
-            let frame = b"ANMF\x18\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x28\0\0\0VP8L\0\0\0\0";
+            // Where and how large: at 0, 0, of 1 x 1; for 40 ms; and a picture of no bytes.
+            let frame = [b"ANMF\x18\0\0\0".as_slice(), &[0; 12], b"\x28\0\0\0VP8L\0\0\0\0"].concat();
             let content = [
                 b"WEBP".to_vec(),
                 canvas,

@@ -13,6 +13,8 @@ mod mkv;
 #[cfg(feature = "h264")]
 mod mp4;
 #[cfg(feature = "h264")]
+mod mp4_reader;
+#[cfg(feature = "h264")]
 mod rgb;
 mod sample;
 #[cfg(feature = "h264")]
