@@ -21,7 +21,8 @@ fn changed(task: Task, input: &str, call: &str, when: usize, change: fn(&Path)) 
         if stops == 0 {
             change(&place.path(input));
         }
-        assert!(Command::new("kill").args(["-CONT", thread]).status().unwrap().success());
+        // It may be gone by now.
+        let _ = Command::new("kill").args(["-CONT", thread]).stderr(Stdio::null()).status();
         stops += 1;
     }
     assert!(stops > 0, "{task:?} never came to {inject}");
@@ -93,9 +94,7 @@ fn a_recording_that_vanishes_before_it_is_opened_costs_its_own_answer() {
     if !has_strace() {
         return;
     }
-    for (task, input) in
-        [(Task::Classify, "in/2.wav"), (Task::Batch, "in/2.wav"), (Task::Train, "clips/low/3.wav")]
-    {
+    for (task, input) in [(Task::Classify, "in/2.wav"), (Task::Batch, "in/2.wav")] {
         let (place, ended) = changed(task, input, "statx", 1, remove);
         assert_eq!(ended.code(), 1, "{task:?}: {ended:?}");
         let said = format!("{}{}", ended.stderr, String::from_utf8_lossy(&ended.stdout));
