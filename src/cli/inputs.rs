@@ -75,7 +75,7 @@ pub fn in_order<T: Send>(
                 Ok(_) => {}
                 // Where the system gives no more threads, fewer do the work.
                 Err(_) if i > 0 => break,
-                Err(_) => return inputs.iter().try_for_each(|path| finish(path, (&work)(path))),
+                Err(_) => return inputs.iter().try_for_each(|path| finish(path, work(path))),
             }
         }
         drop(sender);
