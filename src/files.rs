@@ -42,7 +42,10 @@ pub(crate) fn read_lines(path: &Path, due: &str, limit: u64) -> Result<Vec<u8>> 
     let mut reader = BufReader::with_capacity(64 << 10, open_regular(path, due)?.take(limit + 1));
     let (mut bytes, mut line, mut number) = (Vec::new(), 0, 1);
     loop {
-        let block = reader.fill_buf().map_err(|e| Error::io(&e, path))?;
+        let block = match reader.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            block => block.map_err(|e| Error::io(&e, path))?,
+        };
         if block.is_empty() {
             break;
         }
