@@ -10,7 +10,7 @@ use crate::labels::LabelFormat;
 use crate::media::{MediaOptions, kind_of};
 use crate::model::ModelHeader;
 use crate::signal::InputKind;
-use crate::train::split::split;
+use crate::train::split::deal;
 use crate::train::{DataConfig, Dataset, Item, LabelsConfig, Part, TrainConfig};
 use crate::{Error, ErrorKind, Result};
 
@@ -257,7 +257,7 @@ impl DataArgs {
         });
         let indices = match choice.part() {
             None => (0..data.items.len()).collect(),
-            Some(part) => split(&data, &config.data, header.provenance.seed)?.get(part).to_vec(),
+            Some(part) => deal(&data, &config.data, header.provenance.seed)?.get(part).to_vec(),
         };
         if indices.is_empty() {
             return Err(choice.is_empty());

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::data::{Choice, DataArgs};
-use super::report::write_evaluation_page;
-use super::train_files::{head_of, is_page};
+use super::report::{PageArgs, check_page, write_evaluation_page};
 use super::{Jobs, exit_code, model_choice, print, say, say_lines};
 use crate::error::some_of;
 use crate::evaluate::events::{EventsReport, Psds, compare};
@@ -17,7 +16,6 @@ use crate::evaluate::{
     Against, DEFAULT_COLLAR, Evaluated, Measured, PairedBootstrap, PairedComparison, Report, Scored,
     score_files, tag_recordings,
 };
-use crate::files::AtomicFile;
 use crate::labels::{read_dcase, read_durations};
 use crate::media::{MediaOptions, kind_of};
 use crate::model::{Model, Task};
@@ -70,18 +68,6 @@ pub struct Args {
 
     #[command(flatten)]
     jobs: Jobs,
-}
-
-/// A page to look at, shared with `train`.
-#[derive(Debug, clap::Args)]
-pub struct PageArgs {
-    /// Write a page that any browser shows: figures, curves, confusions, and the worst mistakes to see and to hear
-    #[arg(long, value_name = "HTML", help_heading = "Page")]
-    pub report: Option<PathBuf>,
-
-    /// Put media of up to 8 MiB each, 128 MiB in all, into the page itself, to be mailed
-    #[arg(long, requires = "report", help_heading = "Page")]
-    pub embed: bool,
 }
 
 /// Two lists of events are compared without a model.
@@ -180,8 +166,10 @@ fn evaluate_classifier(args: &Args, named: Option<Model>) -> Result<ExitCode> {
     let source = config.directory.or(config.manifest).unwrap_or_default().display().to_string();
     let report = Report::new(classifier.model(), source, choice.name(), Measured::Clips(evaluation));
     let report = Report { against, ..report };
-    write_page(args, classifier.model(), &media, &report, &Evaluated::Clips(scored), DEFAULT_COLLAR)?;
-    show(&report, args.format)
+    show(&report, args.format)?;
+    let is_written =
+        write_page(args, classifier.model(), &media, &report, &Evaluated::Clips(scored), DEFAULT_COLLAR);
+    Ok(exit_code(report.evaluation.failures().len() + usize::from(!is_written)))
 }
 
 /// Of a model that says what happens when.
@@ -220,23 +208,13 @@ fn evaluate_tagger(args: &Args, model: Model) -> Result<ExitCode> {
     let name = data.choice.name();
     let report = Report::new(tagger.model(), data.source, name, Measured::Frames(Box::new(evaluation)));
     let report = Report { against, ..report };
-    write_page(args, tagger.model(), &options, &report, &Evaluated::Recordings(tagged), collar)?;
-    show(&report, args.format)
+    show(&report, args.format)?;
+    let is_written =
+        write_page(args, tagger.model(), &options, &report, &Evaluated::Recordings(tagged), collar);
+    Ok(exit_code(report.evaluation.failures().len() + usize::from(!is_written)))
 }
 
-/// Whether a page may be put there.
-///
-/// # Errors
-/// A place that cannot be written; a file there that is no page.
-pub fn check_page(path: &Path) -> Result<()> {
-    if path.is_file() && !is_page(&head_of(path)?) {
-        let message = "exists and is no page; it is not replaced: name another file";
-        return Err(Error::new(ErrorKind::Path, message).with_path(path));
-    }
-    AtomicFile::create(path).map(drop)
-}
-
-/// The page, where one is asked for.
+/// The page, where one is asked for; false where it could not be written, which is said: the figures are there.
 fn write_page(
     args: &Args,
     model: &Model,
@@ -244,26 +222,32 @@ fn write_page(
     report: &Report,
     evaluated: &Evaluated,
     collar: f64,
-) -> Result<()> {
-    let Some(path) = &args.page.report else { return Ok(()) };
+) -> bool {
+    let Some(path) = &args.page.report else { return true };
     let title = format!("{} on {}", report.model.name, report.data);
     let against = report.against.as_ref().map(|against| against.sentence(&report.model.name));
-    let answers = EvaluatedPart { part: &report.part, evaluated, measured: &report.evaluation, collar };
+    let answers = EvaluatedPart {
+        part: Part::from_name(&report.part),
+        evaluated,
+        measured: &report.evaluation,
+        collar,
+    };
     let page = EvaluationPage {
         title: &title,
         model,
         source: &report.data,
-        answers: Some(answers),
+        answers: Ok(answers),
         training: None,
         media,
-        said: against.into_iter().collect(),
+        said: against.iter().flat_map(|text| text.lines()).map(str::to_string).collect(),
         embed: args.page.embed,
     };
-    write_evaluation_page(path, &page, args.jobs.threads(evaluated.len()))
+    let written = write_evaluation_page(path, &page, args.jobs.threads(evaluated.len()));
+    written.map_err(|error| say(format_args!("error: the page was not written: {error}"))).is_ok()
 }
 
 /// The table, and the JSON where it is asked for.
-fn show(report: &Report, format: Format) -> Result<ExitCode> {
+fn show(report: &Report, format: Format) -> Result<()> {
     let mut table = report.evaluation.table();
     if let Some(against) = &report.against {
         table += &format!("\n{}", against.sentence(&report.model.name));
@@ -275,7 +259,7 @@ fn show(report: &Report, format: Format) -> Result<ExitCode> {
             print_json(report)?;
         }
     }
-    Ok(exit_code(report.evaluation.failures().len()))
+    Ok(())
 }
 
 pub fn check_collar(collar: Option<f64>) -> Result<f64> {

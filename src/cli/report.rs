@@ -1,5 +1,7 @@
 //! `percept report`: results as a page to look at and to listen to.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,7 +13,7 @@ use crate::files::AtomicFile;
 use crate::report::{
     EvaluationPage, MAX_EVALUATED_ROWS, ReportOptions, Results, Summary, write_evaluation, write_report,
 };
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +70,18 @@ pub struct Args {
 
     #[command(flatten)]
     jobs: Jobs,
+}
+
+/// A page to look at, shared with `train`.
+#[derive(Debug, clap::Args)]
+pub struct PageArgs {
+    /// Write a page that any browser shows: figures, curves, confusions, and the worst mistakes to see and to hear
+    #[arg(long, value_name = "HTML", help_heading = "Page")]
+    pub report: Option<PathBuf>,
+
+    /// Put media of up to 8 MiB each, 128 MiB in all, into the page itself, to be mailed
+    #[arg(long, requires = "report", help_heading = "Page")]
+    pub embed: bool,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -146,4 +160,30 @@ fn write(
 fn folder_of(page: &Path) -> Result<PathBuf> {
     let folder = page.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     folder.canonicalize().map_err(|e| Error::io(&e, folder))
+}
+
+/// Whether a page may be put there.
+///
+/// # Errors
+/// A place that cannot be written; a file there that is no page.
+pub fn check_page(path: &Path) -> Result<()> {
+    if path.is_file() && !is_page(&head_of(path)?) {
+        let message = "exists and is no page; it is not replaced: name another file";
+        return Err(Error::new(ErrorKind::Path, message).with_path(path));
+    }
+    AtomicFile::create(path).map(drop)
+}
+
+/// Whether a file that begins so is a page of Percept's own, or nothing yet.
+pub fn is_page(bytes: &[u8]) -> bool {
+    const MARK: &[u8] = b"<title>percept report</title>";
+    bytes.is_empty() || bytes.windows(MARK.len()).any(|window| window == MARK)
+}
+
+/// The first bytes of a file, as many as tell what it is.
+pub fn head_of(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(|error| Error::io(&error, path))?;
+    file.take(4096).read_to_end(&mut head).map_err(|error| Error::io(&error, path))?;
+    Ok(head)
 }

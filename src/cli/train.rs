@@ -14,7 +14,7 @@ use crate::evaluate::{DEFAULT_COLLAR, Measured};
 use crate::files::AtomicFile;
 use crate::model::Model;
 use crate::nn::{CellKind, Pooling};
-use crate::report::{EvaluatedPart, EvaluationPage, Training};
+use crate::report::{EvaluatedPart, EvaluationPage, NotEvaluated, Training};
 use crate::train::runs::MAX_SEEDS;
 use crate::train::{
     Baseline, Baselines, Event, Freeze, Outcome, Part, Preset, Report, StopReason, Survey, TrainConfig,
@@ -265,14 +265,21 @@ fn write_page(
     let source = source.map_or(String::new(), |path| path.display().to_string());
     let answers = outcome.answers.as_ref().and_then(|answers| {
         let measured = if answers.part == Part::Test { &outcome.test } else { &outcome.validation };
-        let (part, evaluated) = (answers.part.name(), &answers.evaluated);
+        let (part, evaluated) = (Some(answers.part), &answers.evaluated);
         Some(EvaluatedPart { part, evaluated, measured: measured.as_ref()?, collar: DEFAULT_COLLAR })
     });
+    let [_, validation, test] = &outcome.label_counts;
+    let is_held_out = validation.iter().chain(test).any(|&count| count > 0);
+    let why_not = match (outcome.stop_reason, is_held_out) {
+        (_, false) => NotEvaluated::NothingHeldOut,
+        (StopReason::Interrupted, true) => NotEvaluated::Interrupted,
+        (_, true) => NotEvaluated::Failed,
+    };
     let page = EvaluationPage {
         title: &title(name, outcome),
         model: &outcome.model,
         source: &source,
-        answers,
+        answers: answers.ok_or(why_not),
         training: Some(Training {
             history: &outcome.history,
             best_epoch: outcome.best_epoch,

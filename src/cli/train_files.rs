@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::evaluate::PageArgs;
+use super::report::{PageArgs, head_of, is_page};
 use super::say;
 use crate::files::AtomicFile;
 use crate::output::preview::{Curves, Line, Plot};
@@ -41,11 +41,6 @@ pub struct FileArgs {
 
 /// Whether a file that begins so is one of those that training writes under a flag.
 type Kind = fn(&[u8]) -> bool;
-
-/// Whether a file that begins so is a page, or nothing yet.
-pub fn is_page(bytes: &[u8]) -> bool {
-    bytes.is_empty() || bytes.starts_with(b"<!doctype html>")
-}
 
 /// Where they go.
 #[derive(Debug)]
@@ -125,14 +120,6 @@ fn place(path: &Path) -> PathBuf {
         Some(folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
     };
     path.canonicalize().ok().or_else(whole).unwrap_or_else(|| path.to_path_buf())
-}
-
-/// The first bytes of a file, as many as tell what it is.
-pub fn head_of(path: &Path) -> Result<Vec<u8>> {
-    let mut head = Vec::new();
-    let file = File::open(path).map_err(|error| Error::io(&error, path))?;
-    file.take(4096).read_to_end(&mut head).map_err(|error| Error::io(&error, path))?;
-    Ok(head)
 }
 
 impl Files {

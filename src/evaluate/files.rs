@@ -102,9 +102,14 @@ impl Scored {
 }
 
 impl ScoredClip {
-    /// Whether the highest score is at the true label; `None` where the clip could not be read.
+    /// The label with the highest score; `None` where the clip could not be read.
+    pub fn said(&self) -> Option<usize> {
+        self.result.as_ref().ok().map(|answer| best(&answer.scores))
+    }
+
+    /// Whether that is the true one.
     pub fn is_right(&self) -> Option<bool> {
-        self.result.as_ref().ok().map(|answer| best(&answer.scores) == self.label)
+        Some(self.said()? == self.label)
     }
 }
 

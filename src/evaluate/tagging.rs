@@ -1,5 +1,6 @@
 //! Tags of recordings beside what is true of them: frames, events, stretches, and how far scores can be trusted.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -164,16 +165,47 @@ impl TaggedRecordings {
     pub fn curves(&self, tagger: &Tagger) -> Vec<LabelCurves> {
         let labels = &tagger.model().header().labels;
         let background = background_of(tagger);
-        let mut scored: Vec<Vec<(f32, bool)>> = vec![Vec::new(); labels.len()];
-        for (reference, found) in self.pairs() {
-            let events: Vec<FrameEvent> = frame_events(&reference.events, labels, tagger.clock());
-            let truth = held(&events, found.num_frames, labels.len(), background);
-            for (i, (&score, holds)) in found.scores.iter().zip(truth).enumerate() {
-                scored[i % labels.len()].push((score, holds));
-            }
-        }
-        scored.into_par_iter().map(LabelCurves::of).collect()
+        let truths: Vec<(&Found, Vec<bool>)> = self
+            .pairs()
+            .map(|(reference, found)| {
+                let events = frame_events(&reference.events, labels, tagger.clock());
+                (found, held(&events, found.num_frames, labels.len(), background))
+            })
+            .collect();
+        // One label after the other: of all together, scores and truth would be in memory twice over.
+        let of_label = |k: usize| {
+            let each = truths.iter().flat_map(|(found, truth)| found.scores.iter().zip(truth));
+            let of_label = each.skip(k).step_by(labels.len());
+            LabelCurves::of(of_label.map(|(&score, &holds)| (score, holds)).collect())
+        };
+        (0..labels.len()).map(of_label).collect()
     }
+}
+
+impl Found {
+    /// `[true label, said label, frames]` of all pairs that there are, where labels exclude each other.
+    pub(crate) fn pairs(
+        &self,
+        reference: &Reference,
+        labels: &[String],
+        clock: FrameClock,
+        background: Option<usize>,
+    ) -> Vec<[usize; 3]> {
+        let of = |events: &[Event]| {
+            let holds = held(&frame_events(events, labels, clock), self.num_frames, labels.len(), background);
+            first_labels(&holds, labels.len())
+        };
+        let mut counts: BTreeMap<[usize; 2], usize> = BTreeMap::new();
+        for (truth, said) in of(&reference.events).into_iter().zip(of(&self.events)) {
+            *counts.entry([truth, said]).or_default() += 1;
+        }
+        counts.into_iter().map(|([truth, said], frames)| [truth, said, frames]).collect()
+    }
+}
+
+/// `[T, K]` -> the first label that holds in each frame.
+fn first_labels(holds: &[bool], num_labels: usize) -> Vec<usize> {
+    holds.chunks_exact(num_labels).map(|row| row.iter().position(|&holds| holds).unwrap_or(0)).collect()
 }
 
 /// The label of frames in which nothing else holds.
@@ -210,9 +242,7 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, &Found)], collar: f64) -> TagEva
         }
         match is_exclusive {
             true => {
-                let first = |holds: &[bool]| holds.iter().position(|&holds| holds).unwrap_or(0);
-                let numbers = |all: &[bool]| all.chunks_exact(labels.len()).map(first).collect::<Vec<_>>();
-                let (truth, said) = (numbers(&truth), numbers(&said));
+                let (truth, said) = (first_labels(&truth, labels.len()), first_labels(&said, labels.len()));
                 reliability.extend(found.scores.chunks_exact(labels.len()).zip(&truth).map(
                     |(row, &truth)| {
                         let best =

@@ -1,6 +1,7 @@
 //! The page of an evaluation or a training: how good the model is, and each recording with what was right and wrong in it,
 //! the worst first.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -8,12 +9,14 @@ use serde_json::{Value, json};
 use super::curves::Curves;
 use super::page::{rounded, shown};
 use super::reference::Truth;
-use super::rows::{Answer, MAX_EVENTS, ModelName, Row};
+use super::rows::{Answer, ModelName, Row};
 use crate::Result;
 use crate::decide::calibration::Reliability;
-use crate::decide::top_k;
+use crate::decide::{Rule, top_k};
+use crate::evaluate::events::{EventScores, Scores};
 use crate::evaluate::{
-    Counted, Evaluated, Found, LabelCurves, Measured, Reference, Scored, ScoredClip, TaggedRecordings,
+    ClassMetrics, Counted, Evaluated, Found, LabelCurves, LabelFrames, Measured, Reference, Scored,
+    ScoredClip, TagEvaluation, TaggedRecordings,
 };
 use crate::media::{Media, MediaOptions};
 use crate::model::Model;
@@ -23,6 +26,8 @@ use crate::train::{Baselines, EpochMetrics, Part};
 
 /// Most recordings that a page shows: the worst of more.
 pub const MAX_EVALUATED_ROWS: usize = 1000;
+/// Where a page cannot show all clips, so many of each pair of true and said label come before others.
+const ROWS_OF_PAIR: usize = 20;
 /// Most labels of a clip that are shown, beside the true one.
 const SHOWN_LABELS: usize = 5;
 
@@ -33,8 +38,8 @@ pub struct EvaluationPage<'a> {
     pub model: &'a Model,
     /// The directory or manifest of the recordings.
     pub source: &'a str,
-    /// What a model says of a part; `None` where a training has none beside what it learns from.
-    pub answers: Option<EvaluatedPart<'a>>,
+    /// What a model says of a part, or why it was not asked.
+    pub answers: std::result::Result<EvaluatedPart<'a>, NotEvaluated>,
     pub training: Option<Training<'a>>,
     /// How the recordings were read.
     pub media: &'a MediaOptions,
@@ -46,12 +51,33 @@ pub struct EvaluationPage<'a> {
 
 /// What a model says of the recordings of a part.
 pub struct EvaluatedPart<'a> {
-    /// `train`, `validation`, `test` or `all`.
-    pub part: &'a str,
+    /// `None` for all of the data.
+    pub part: Option<Part>,
     pub evaluated: &'a Evaluated,
     pub measured: &'a Measured,
     /// Seconds by which the ends of a found event may be off.
     pub collar: f64,
+}
+
+/// Why a training has no answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotEvaluated {
+    /// There is nothing beside what it learns from.
+    NothingHeldOut,
+    /// It was stopped, and whoever did that wants the model now.
+    Interrupted,
+    /// The part could not be read; a warning says more.
+    Failed,
+}
+
+impl NotEvaluated {
+    fn text(self) -> &'static str {
+        match self {
+            Self::NothingHeldOut => "No part was held out: nothing was evaluated",
+            Self::Interrupted => "The training was stopped: nothing was evaluated",
+            Self::Failed => "What was held out could not be evaluated",
+        }
+    }
 }
 
 /// How the model came to be.
@@ -71,45 +97,36 @@ pub(super) struct EvaluatedRow {
     pub row: Row,
     pub truth: Option<Truth>,
     pub path: PathBuf,
-    /// The higher the worse.
-    badness: f64,
+    /// Of a tagger whose labels exclude each other: true label, said label, frames, for all pairs that there are.
+    pub pairs: Vec<[usize; 3]>,
 }
 
 impl EvaluationPage<'_> {
     /// The recordings, the worst first; and how many were left out.
     pub(super) fn rows(&self) -> (Vec<EvaluatedRow>, usize) {
-        let Some(answers) = &self.answers else { return (Vec::new(), 0) };
-        let mut rows: Vec<EvaluatedRow> = match (answers.evaluated, answers.measured) {
-            (Evaluated::Clips(scored), _) => {
-                scored.clips.iter().map(|clip| EvaluatedRow::of_clip(clip, &scored.labels)).collect()
+        let Ok(answers) = &self.answers else { return (Vec::new(), 0) };
+        let ranked = match (answers.evaluated, answers.measured) {
+            (Evaluated::Clips(scored), _) => rank_clips(scored),
+            (Evaluated::Recordings(tagged), Measured::Frames(evaluation)) => {
+                rank_recordings(tagged, evaluation)
             }
-            (Evaluated::Recordings(TaggedRecordings(recordings)), measured) => {
-                let counted = match measured {
-                    Measured::Frames(evaluation) => evaluation.counted.as_slice(),
-                    Measured::Clips(_) => &[],
-                };
-                let mut counted = counted.iter();
-                let row = |(reference, result): &(Reference, Result<Found>)| match result {
-                    Ok(found) => {
-                        let counted = counted.next().map(|(_, counted)| *counted).unwrap_or_default();
-                        EvaluatedRow::of_recording(reference, found, counted, self.model, answers.collar)
-                    }
-                    Err(error) => EvaluatedRow::failed(&reference.path, error),
-                };
-                recordings.iter().map(row).collect()
+            (Evaluated::Recordings(tagged), Measured::Clips(_)) => (0..tagged.0.len()).collect(),
+        };
+        let row = |&place: &usize| match answers.evaluated {
+            Evaluated::Clips(scored) => EvaluatedRow::of_clip(&scored.clips[place], &scored.labels),
+            Evaluated::Recordings(TaggedRecordings(recordings)) => {
+                let (reference, result) = &recordings[place];
+                EvaluatedRow::of_recording(reference, result, self.model, answers.collar)
             }
         };
-        // In the order of the data where two are as bad.
-        rows.sort_by(|a, b| b.badness.total_cmp(&a.badness));
-        let more = rows.len().saturating_sub(MAX_EVALUATED_ROWS);
-        rows.truncate(MAX_EVALUATED_ROWS);
-        (rows, more)
+        let rows = ranked.iter().take(MAX_EVALUATED_ROWS).map(row).collect();
+        (rows, ranked.len().saturating_sub(MAX_EVALUATED_ROWS))
     }
 
     /// The reference that stands beside the recordings: its name, and the collar in seconds.
     pub(super) fn reference(&self) -> Option<(String, f64)> {
-        let answers = self.answers.as_ref()?;
-        Some((format!("{} ({})", self.source, answers.part), answers.collar))
+        let answers = self.answers.as_ref().ok()?;
+        Some((self.source.to_string(), answers.collar))
     }
 
     pub(super) fn model_name(&self) -> ModelName {
@@ -117,10 +134,9 @@ impl EvaluationPage<'_> {
         ModelName { name: header.name.clone(), sha256: self.model.sha256().to_string(), task: header.task }
     }
 
-    /// What `page/evaluation.js` draws.
-    pub(super) fn study(&self) -> Result<Value> {
+    /// What `page/evaluation.js` draws; `rows` are those of the page.
+    pub(super) fn study(&self, rows: &[EvaluatedRow]) -> Result<Value> {
         let header = self.model.header();
-        let (confusion, unit) = self.confusion();
         let training = self.training.as_ref();
         let epoch = |e: &EpochMetrics| {
             let known = |value: Option<f64>| value.map(rounded);
@@ -132,8 +148,16 @@ impl EvaluationPage<'_> {
                 known(e.validation_accuracy)
             ])
         };
+        let part = match &self.answers {
+            Ok(EvaluatedPart { part: None, .. }) => "On all of the data".to_string(),
+            Ok(EvaluatedPart { part: Some(part), .. }) => format!("On the {} part", part.name()),
+            Err(why) => why.text().to_string(),
+        };
+        let (confusion, unit) = self.confusion();
+        let confusion = confusion.map(|counts| nonzero(counts));
+        let table = self.table()?;
         Ok(json!({
-            "part": self.answers.as_ref().map(|answers| answers.part),
+            "part": part,
             "unit": unit,
             "labels": header.labels.iter().map(|label| shown(label)).collect::<Vec<_>>(),
             "figures": self.figures(),
@@ -141,17 +165,18 @@ impl EvaluationPage<'_> {
             "history": training.filter(|t| !t.history.is_empty()).map(|t| t.history.iter().map(epoch).collect::<Vec<_>>()),
             "bestEpoch": training.map(|t| t.best_epoch),
             "confusion": confusion,
-            "curves": self.curves()?,
+            "table": table,
             "reliability": self.reliability().map(|(title, all)| json!([title, bins(&all)])),
             "about": self.about(),
             "counts": training.map(|t| t.label_counts),
+            "pairs": rows.iter().map(|row| &row.pairs).collect::<Vec<_>>(),
             "config": header.provenance.config.lines().map(shown).collect::<Vec<_>>().join("\n"),
         }))
     }
 
     /// Name and value of what counts most.
     fn figures(&self) -> Vec<[String; 2]> {
-        let Some(answers) = &self.answers else { return Vec::new() };
+        let Ok(answers) = &self.answers else { return Vec::new() };
         let percent =
             |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{:.1} %", 100.0 * value));
         let within = |value: Option<f64>, interval: Option<[f64; 2]>| match interval {
@@ -176,7 +201,7 @@ impl EvaluationPage<'_> {
             ],
         };
         let baselines = self.training.as_ref().and_then(|training| training.baselines);
-        let baseline = baselines.and_then(|baselines| match answers.part == Part::Test.name() {
+        let baseline = baselines.and_then(|baselines| match answers.part == Some(Part::Test) {
             true => baselines.test.as_ref(),
             false => baselines.validation.as_ref(),
         });
@@ -192,43 +217,77 @@ impl EvaluationPage<'_> {
 
     fn confusion(&self) -> (Option<&Vec<Vec<usize>>>, &'static str) {
         match self.answers.as_ref().map(|answers| answers.measured) {
-            Some(Measured::Clips(e)) => (Some(&e.confusion), "clips"),
-            Some(Measured::Frames(e)) => (e.confusion.as_ref(), "frames"),
-            None => (None, "clips"),
+            Ok(Measured::Clips(e)) => (Some(&e.confusion), "clips"),
+            Ok(Measured::Frames(e)) => (e.confusion.as_ref(), "frames"),
+            Err(_) => (None, "clips"),
         }
     }
 
-    /// Of each label how many have it, precision, recall and F1 as decided, average precision, the points
-    /// `[recall, precision, threshold]` and the ranges of its scores.
-    fn curves(&self) -> Result<Vec<Value>> {
-        let Some(answers) = &self.answers else { return Ok(Vec::new()) };
+    /// Columns of numbers, a row a label: how many there are, and shares; and for each label the curves of its scores, average
+    /// precision, points `[recall, precision, threshold]` and ranges. Onsets have no such curves: one that is found a frame
+    /// beside the true one is right.
+    fn table(&self) -> Result<Option<Value>> {
+        let Ok(answers) = &self.answers else { return Ok(None) };
+        let (columns, rows): (Vec<&str>, Vec<Vec<Option<f64>>>) = match answers.measured {
+            Measured::Clips(e) => {
+                let row = |c: &ClassMetrics| vec![Some(c.support as f64), c.precision, c.recall, c.f1];
+                (vec!["clips", "precision", "recall", "F1"], e.classes.iter().map(row).collect())
+            }
+            Measured::Frames(e) if self.has_only_onsets() => {
+                let row = |l: &LabelFrames| {
+                    let scores = e.events.onset_based.class_wise.get(&l.label);
+                    let of = |figure: fn(&Scores) -> Option<f64>| scores.and_then(figure);
+                    vec![
+                        of(|s| Some(s.reference as f64)),
+                        of(|s| s.precision),
+                        of(|s| s.recall),
+                        of(|s| s.f_measure),
+                    ]
+                };
+                (vec!["onsets", "precision", "recall", "F1"], e.frames.labels.iter().map(row).collect())
+            }
+            Measured::Frames(e) => {
+                let row = |l: &LabelFrames| {
+                    let f1 = |scores: &EventScores| scores.class_wise.get(&l.label).and_then(|s| s.f_measure);
+                    let events = [f1(&e.events.event_based), f1(&e.events.onset_based)];
+                    let frames = [Some(l.support as f64), l.precision, l.recall, l.f1];
+                    frames.into_iter().chain(events).collect()
+                };
+                let columns = vec!["frames", "precision", "recall", "F1", "event F1", "onset F1"];
+                (columns, e.frames.labels.iter().map(row).collect())
+            }
+        };
         let curves = match answers.evaluated {
-            Evaluated::Clips(scored) => scored.curves(),
-            Evaluated::Recordings(tagged) => tagged.curves(&Tagger::new(self.model.clone())?),
+            Evaluated::Clips(scored) => Some(scored.curves()),
+            Evaluated::Recordings(_) if self.has_only_onsets() => None,
+            Evaluated::Recordings(tagged) => Some(tagged.curves(&Tagger::new(self.model.clone())?)),
         };
-        let decided: Vec<[Option<f64>; 3]> = match answers.measured {
-            Measured::Clips(e) => e.classes.iter().map(|c| [c.precision, c.recall, c.f1]).collect(),
-            Measured::Frames(e) => e.frames.labels.iter().map(|l| [l.precision, l.recall, l.f1]).collect(),
-        };
-        let one = |(curves, decided): (&LabelCurves, &[Option<f64>; 3])| {
-            let [precision, recall, f1] = decided.map(|value| value.map(rounded));
+        let one = |curves: &LabelCurves| {
             let points = curves.points.iter();
             let points = points.map(|p| [p.recall, p.precision, f64::from(p.threshold)].map(rounded));
             let area = curves.average_precision.map(rounded);
-            let points: Vec<[f64; 3]> = points.collect();
-            json!([curves.positives, precision, recall, f1, area, points, bins(&curves.reliability)])
+            json!([area, points.collect::<Vec<[f64; 3]>>(), bins(&curves.reliability)])
         };
-        Ok(curves.iter().zip(&decided).map(one).collect())
+        let rows: Vec<Vec<Option<f64>>> =
+            rows.into_iter().map(|row| row.into_iter().map(|value| value.map(rounded)).collect()).collect();
+        let curves = curves.map(|curves| curves.iter().map(one).collect::<Vec<Value>>());
+        Ok(Some(json!({"columns": columns, "rows": rows, "curves": curves})))
+    }
+
+    fn has_only_onsets(&self) -> bool {
+        let decisions = self.model.header().decisions.as_ref();
+        decisions.is_some_and(|decisions| matches!(decisions.rule, Rule::Onsets(_)))
     }
 
     /// Of all decisions together, and what they are.
     fn reliability(&self) -> Option<(&'static str, Reliability)> {
-        let answers = self.answers.as_ref()?;
+        let answers = self.answers.as_ref().ok()?;
         Some(match (answers.evaluated, answers.measured) {
             (Evaluated::Clips(scored), _) => ("The best label of each clip", top_reliability(scored)),
             (_, Measured::Frames(e)) if e.confusion.is_some() => {
                 ("The best label of each frame", e.reliability.clone())
             }
+            (_, Measured::Frames(_)) if self.has_only_onsets() => return None,
             (_, Measured::Frames(e)) => ("Every label of every frame", e.reliability.clone()),
             (Evaluated::Recordings(_), Measured::Clips(_)) => return None,
         })
@@ -272,48 +331,101 @@ impl EvaluatedRow {
         } else {
             predictions.truncate(SHOWN_LABELS);
         }
-        let mistaken = f64::from(u8::from(clip.is_right() == Some(false)));
         Self {
             row: row(&clip.path, &answer.media, Answer::Labels(predictions)),
             truth: Some(Truth::Label(truth.clone())),
             path: clip.path.clone(),
-            badness: mistaken + 1.0 - f64::from(answer.scores[clip.label]),
+            pairs: Vec::new(),
         }
     }
 
-    fn of_recording(
-        reference: &Reference,
-        found: &Found,
-        counted: Counted,
-        model: &Model,
-        collar: f64,
-    ) -> Self {
-        let clock = model.header().input.clock();
-        let rows = found.scores.chunks_exact(model.header().labels.len());
-        let curves = Curves::steady(clock.seconds(0), clock.seconds(1), rows, &model.header().labels);
-        let (events, more) = match found.scored_events.split_at_checked(MAX_EVENTS) {
-            Some((kept, more)) => (kept, more.len()),
-            None => (found.scored_events.as_slice(), 0),
+    fn of_recording(reference: &Reference, result: &Result<Found>, model: &Model, collar: f64) -> Self {
+        let found = match result {
+            Ok(found) => found,
+            Err(error) => return Self::failed(&reference.path, error),
         };
-        let row =
-            row(&reference.path, &found.media, Answer::Events { events: events.to_vec(), more, curves });
-        let wrong = counted.events_found + counted.events_true - 2 * counted.events_right;
-        let wrong_frames = (counted.frames - counted.frames_right) as f64 / counted.frames.max(1) as f64;
-        Self {
-            truth: Some(Truth::of_events(reference.events.clone(), &row, collar)),
-            path: reference.path.clone(),
-            badness: wrong as f64 + wrong_frames,
-            row,
-        }
+        let header = model.header();
+        let clock = header.input.clock();
+        let rows = found.scores.chunks_exact(header.labels.len());
+        let curves = Curves::steady(clock.seconds(0), clock.seconds(1), rows, &header.labels);
+        let row = row(
+            &reference.path,
+            &found.media,
+            Answer::Events { events: found.scored_events.clone(), curves },
+        );
+        let pairs = match header.decisions.as_ref().map(|decisions| &decisions.rule) {
+            Some(Rule::Exclusive(rule)) => found.pairs(reference, &header.labels, clock, rule.background),
+            _ => Vec::new(),
+        };
+        let truth = Some(Truth::of_events(reference.events.clone(), &row, collar));
+        Self { truth, path: reference.path.clone(), pairs, row }
     }
 
     fn failed(path: &Path, error: &crate::Error) -> Self {
         let answer = Answer::Failed(ErrorInfo::new(error, path));
         let row =
             Row { input: InputInfo::named(path), recorded_at: None, model: 0, warnings: Vec::new(), answer };
-        // Behind all others: it is no mistake of the model.
-        Self { row, truth: None, path: path.to_path_buf(), badness: -1.0 }
+        Self { row, truth: None, path: path.to_path_buf(), pairs: Vec::new() }
     }
+}
+
+/// Places of the clips, the worst first: wrong ones before right ones, then by the score of the true label; those that could
+/// not be read, which are no mistakes of the model, come last. Some of each pair of true and said label are among the first.
+fn rank_clips(scored: &Scored) -> Vec<usize> {
+    let badness = |clip: &ScoredClip| match (&clip.result, clip.is_right()) {
+        (Ok(answer), Some(right)) => f64::from(u8::from(!right)) + 1.0 - f64::from(answer.scores[clip.label]),
+        _ => -1.0,
+    };
+    let mut ranked = ranked(scored.clips.iter().map(badness));
+    if ranked.len() > MAX_EVALUATED_ROWS {
+        let mut seen: HashMap<(usize, Option<usize>), usize> = HashMap::new();
+        let is_many = |place: &usize| {
+            let clip = &scored.clips[*place];
+            let count = seen.entry((clip.label, clip.said())).or_default();
+            *count += 1;
+            *count > ROWS_OF_PAIR
+        };
+        let many: Vec<bool> = ranked.iter().map(is_many).collect();
+        let mut order: Vec<usize> = (0..ranked.len()).collect();
+        order.sort_by_key(|&i| many[i]);
+        order.truncate(MAX_EVALUATED_ROWS);
+        order.sort_unstable();
+        let kept: Vec<usize> = order.iter().map(|&i| ranked[i]).collect();
+        let is_kept: HashSet<usize> = kept.iter().copied().collect();
+        let rest: Vec<usize> = ranked.into_iter().filter(|place| !is_kept.contains(place)).collect();
+        ranked = [kept, rest].concat();
+    }
+    ranked
+}
+
+/// Places of the recordings, the worst first: by wrong events, then by the share of wrong frames.
+fn rank_recordings(tagged: &TaggedRecordings, evaluation: &TagEvaluation) -> Vec<usize> {
+    let counted: HashMap<&Path, Counted> =
+        evaluation.counted.iter().map(|(path, counted)| (path.as_path(), *counted)).collect();
+    let badness = |(reference, result): &(Reference, Result<Found>)| {
+        let (Some(counted), Ok(_)) = (counted.get(reference.path.as_path()), result) else { return -1.0 };
+        let wrong = counted.events_found + counted.events_true - 2 * counted.events_right;
+        let wrong_frames = (counted.frames - counted.frames_right) as f64 / counted.frames.max(1) as f64;
+        wrong as f64 + wrong_frames
+    };
+    ranked(tagged.0.iter().map(badness))
+}
+
+/// Places by `badness`, the highest first; in their own order where it is the same.
+fn ranked(badness: impl Iterator<Item = f64>) -> Vec<usize> {
+    let badness: Vec<f64> = badness.collect();
+    let mut places: Vec<usize> = (0..badness.len()).collect();
+    places.sort_by(|&a, &b| badness[b].total_cmp(&badness[a]));
+    places
+}
+
+/// `[true label, said label, count]` of all pairs that there are.
+fn nonzero(confusion: &[Vec<usize>]) -> Vec<[usize; 3]> {
+    let cells = confusion
+        .iter()
+        .enumerate()
+        .flat_map(|(truth, said)| said.iter().enumerate().map(move |(said, &count)| [truth, said, count]));
+    cells.filter(|cell| cell[2] > 0).collect()
 }
 
 fn row(path: &Path, media: &Media, answer: Answer) -> Row {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 pub use curves::{Curves, MAX_CURVES, MAX_POINTS};
-pub use evaluation::{EvaluatedPart, EvaluationPage, MAX_EVALUATED_ROWS, Training};
+pub use evaluation::{EvaluatedPart, EvaluationPage, MAX_EVALUATED_ROWS, NotEvaluated, Training};
 pub use pictures::{LEAST_PICTURE_BYTES, MAX_PICTURE_BYTES, MAX_PICTURES_BYTES};
 pub use reference::{Reference, Truth};
 pub use rows::{Answer, MAX_DOCUMENT_BYTES, MAX_EVENTS, MAX_LINE_BYTES, MAX_ROWS, ModelName, Results, Row};
@@ -116,16 +116,18 @@ pub fn write_evaluation<W: Write>(
     on_row: &(dyn Fn() + Sync),
 ) -> Result<(W, Summary)> {
     let (evaluated, more) = evaluation.rows();
-    let mut content = (Vec::new(), Vec::new(), Vec::new());
+    let study = evaluation.study(&evaluated)?;
+    let (mut rows, mut files, mut truths) = (Vec::new(), Vec::new(), Vec::new());
     for EvaluatedRow { row, truth, path, .. } in evaluated {
-        content.0.push(row);
-        content.1.push(path.exists().then_some(path));
-        content.2.push(truth);
+        rows.push(row);
+        files.push(path.exists().then_some(path));
+        truths.push(truth);
     }
-    let (rows, files, truths) = content;
     let messages = match more {
         0 => Vec::new(),
-        more => vec![format!("The {MAX_EVALUATED_ROWS} worst recordings are shown; {more} more are not")],
+        more => vec![format!(
+            "Shown are {MAX_EVALUATED_ROWS} recordings, the worst first and some of each confusion; {more} more are not"
+        )],
     };
     let reference = evaluation.reference();
     let heading = Heading {
@@ -133,7 +135,7 @@ pub fn write_evaluation<W: Write>(
         models: &[evaluation.model_name()],
         messages: &messages,
         reference: reference.as_ref().map(|(name, collar)| (name.as_str(), *collar)),
-        study: Some(evaluation.study()?),
+        study: Some(study),
     };
     let content = Content { heading, rows: &rows, files: &files, truths: &truths };
     write_page(&content, out, folder, Some(evaluation.media), evaluation.embed, on_row)

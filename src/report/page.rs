@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::pictures::{Picture, PictureKind};
 use super::reference::Truth;
-use super::rows::{Answer, ModelName, Row};
+use super::rows::{Answer, MAX_EVENTS, ModelName, Row};
 use crate::error::one_line;
 use crate::model::Task;
 use crate::signal::InputKind;
@@ -189,16 +189,18 @@ impl Labels {
     /// A row as an array; `page/data.js` names its elements.
     fn row(&mut self, row: &Row, medium: &Medium, truth: Option<&Truth>) -> Value {
         let input = &row.input;
+        let truth_totals = truth.and_then(Truth::totals);
+        let truth_is_cut = matches!(truth, Some(Truth::Events { events, .. }) if events.len() > MAX_EVENTS);
         let (found_true, truth) = match truth {
             None => (None, Value::Null),
             Some(Truth::Label(label)) => (None, json!([self.number(label)])),
             Some(Truth::Events { events, found }) => {
-                let event = |(event, found): &(crate::event::Event, bool)| {
+                let event = |(event, is_found): &(crate::event::Event, bool)| {
                     let label = self.number(&event.label);
                     let (onset, offset) = (rounded(event.onset), rounded(event.offset));
-                    [json!(label), json!(onset), json!(offset), json!(u8::from(*found))]
+                    [json!(label), json!(onset), json!(offset), json!(u8::from(*is_found))]
                 };
-                (Some(found), Value::Array(events.iter().flat_map(event).collect()))
+                (Some(found), Value::Array(events.iter().take(MAX_EVENTS).flat_map(event).collect()))
             }
         };
         let (state, items, more) = match &row.answer {
@@ -208,7 +210,7 @@ impl Labels {
                 let items = items.flat_map(|p| [json!(self.number(&p.label)), score(p.score)]);
                 (1, Value::Array(items.collect()), 0)
             }
-            Answer::Events { events, more, .. } => {
+            Answer::Events { events, .. } => {
                 let event = |(i, event): (usize, &crate::event::ScoredEvent)| {
                     // 2: nothing is known of it, 1: it is true, 0: it is not.
                     let mark = found_true.map_or(2, |is_true| u8::from(is_true[i]));
@@ -216,9 +218,12 @@ impl Labels {
                     let label = self.number(&event.label);
                     [json!(label), json!(onset), json!(offset), score(event.score), json!(mark)]
                 };
-                (2, Value::Array(events.iter().enumerate().flat_map(event).collect()), *more)
+                let shown = events.iter().take(MAX_EVENTS).enumerate();
+                (2, Value::Array(shown.flat_map(event).collect()), events.len().saturating_sub(MAX_EVENTS))
             }
         };
+        // Right ones, misses and false alarms, where more was cut off than can be counted in the page.
+        let totals = truth_totals.filter(|_| more > 0 || truth_is_cut);
         let medium = match medium {
             Medium::Link(link) => json!(link),
             Medium::Embedded(mime) => json!([mime]),
@@ -244,6 +249,7 @@ impl Labels {
             truth,
             row.warnings.iter().map(|warning| shown(warning)).collect::<Vec<_>>(),
             row.recorded_at.as_deref().map(shown),
+            totals,
         ])
     }
 

@@ -94,6 +94,14 @@ impl Reference {
 }
 
 impl Truth {
+    /// Events that are right, those that were missed, and false alarms.
+    pub(super) fn totals(&self) -> Option<[usize; 3]> {
+        let Self::Events { events, found } = self else { return None };
+        let right = found.iter().filter(|is_true| **is_true).count();
+        let missed = events.iter().filter(|(_, is_found)| !is_found).count();
+        Some([right, missed, found.len() - right])
+    }
+
     /// What is true of a row's file, beside the events of the row.
     pub(super) fn of_events(truth: Vec<Event>, row: &Row, collar: f64) -> Self {
         let found: Vec<Event> = match &row.answer {

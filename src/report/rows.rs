@@ -26,7 +26,7 @@ pub const MAX_ROWS: usize = 100_000;
 pub const MAX_LINE_BYTES: u64 = 256 << 20;
 /// Largest file of results that is no JSON lines but one document, in bytes.
 pub const MAX_DOCUMENT_BYTES: u64 = 1 << 30;
-/// Most events of a row: the first are kept.
+/// Most events of a row that are drawn, of those that were found and of those that are true: the first.
 pub const MAX_EVENTS: usize = 2000;
 /// Problems that are told one by one; the others are counted.
 const MAX_TOLD: usize = 20;
@@ -49,10 +49,8 @@ pub enum Answer {
     /// Best first.
     Labels(Vec<Prediction>),
     Events {
-        /// By onset, at most [`MAX_EVENTS`].
+        /// By onset.
         events: Vec<ScoredEvent>,
-        /// Those beyond.
-        more: usize,
         curves: Option<Curves>,
     },
     Failed(ErrorInfo),
@@ -227,9 +225,7 @@ impl Record {
                     return Err("has an event whose times are none".into());
                 }
                 let curves = self.frames.and_then(|frames| Curves::of(&frames, &self.model.labels));
-                let more = events.len().saturating_sub(MAX_EVENTS);
-                let events = events.into_iter().take(MAX_EVENTS).collect();
-                Answer::Events { events, more, curves }
+                Answer::Events { events, curves }
             }
             (None, None, None) => return Err("has neither predictions nor events nor an error".into()),
         };

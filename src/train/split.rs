@@ -30,13 +30,33 @@ pub struct Parts {
 /// # Errors
 /// A group in two parts of the data's own split; a label without a training clip; fewer than two labels.
 pub fn split(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
-    deal(dataset, config, seed).map_err(|e| match config.directory.as_ref().or(config.manifest.as_ref()) {
-        Some(source) => e.with_path(source),
-        None => e,
-    })
+    let parts = deal(dataset, config, seed)?;
+    if let Some(label) = dataset.unheard_label(parts.train.iter().copied()) {
+        let message = format!(
+            "no training clip has the label \"{label}\"; it could not be learned: move some there, or leave the label out"
+        );
+        return Err(named(Error::new(ErrorKind::Dataset, message), config));
+    }
+    Ok(parts)
 }
 
-fn deal(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
+/// As [`split`], of data that need not be learned from.
+///
+/// # Errors
+/// As [`split`], but for a label without a training clip.
+pub(crate) fn deal(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
+    dealt(dataset, config, seed).map_err(|error| named(error, config))
+}
+
+/// With the name of the data.
+fn named(error: Error, config: &DataConfig) -> Error {
+    match config.directory.as_ref().or(config.manifest.as_ref()) {
+        Some(source) => error.with_path(source),
+        None => error,
+    }
+}
+
+fn dealt(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
     let is_timed = dataset.items.iter().any(|item| matches!(item.truth, Truth::Spans(_)));
     if dataset.labels.len() < 2 && !is_timed {
         let message = format!(
@@ -74,12 +94,6 @@ fn deal(dataset: &Dataset, config: &DataConfig, seed: u64) -> Result<Parts> {
     }
     if parts.validation.is_empty() {
         parts.set_aside(dataset, Part::Validation, config.validation_fraction, &mut rng);
-    }
-    if let Some(label) = dataset.unheard_label(parts.train.iter().copied()) {
-        let message = format!(
-            "no training clip has the label \"{label}\"; it could not be learned: move some there, or leave the label out"
-        );
-        return Err(Error::new(ErrorKind::Dataset, message));
     }
     if parts.validation.is_empty() {
         parts.messages.push("there is no validation part: training cannot stop early".to_string());

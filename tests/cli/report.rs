@@ -227,9 +227,13 @@ fn a_training_and_an_evaluation_leave_a_page() {
     let page = std::fs::read_to_string(place.path("train.html")).unwrap();
     let study = part(&page, "evaluation-data");
     let report = run.json();
-    assert_eq!((&study["part"], &study["labels"]), (&json!("test"), &json!(["high", "low"])));
+    assert_eq!((&study["part"], &study["labels"]), (&json!("On the test part"), &json!(["high", "low"])));
     assert_eq!(study["history"].as_array().unwrap().len(), 2);
-    assert_eq!(study["confusion"], report["test"]["confusion"]);
+    let cells: Vec<Value> = (0..4)
+        .map(|i| json!([i / 2, i % 2, report["test"]["confusion"][i / 2][i % 2]]))
+        .filter(|cell| cell[2] != 0)
+        .collect();
+    assert_eq!(study["confusion"], json!(cells));
     let counts =
         |part: usize| study["counts"][part].as_array().unwrap().iter().filter_map(Value::as_u64).sum::<u64>();
     let clips = &report["data"]["clips"];
@@ -244,7 +248,7 @@ fn a_training_and_an_evaluation_leave_a_page() {
     assert_eq!(run.code(), 0, "{}", run.stderr());
     let page = std::fs::read_to_string(place.path("e.html")).unwrap();
     let study = part(&page, "evaluation-data");
-    assert_eq!((&study["part"], &study["history"]), (&json!("all"), &Value::Null));
+    assert_eq!((&study["part"], &study["history"]), (&json!("On all of the data"), &Value::Null));
     // Wrong ones first, and among them those whose true label has the lowest score.
     let (labels, rows) = (part(&page, "tail")["labels"].clone(), rows(&page));
     let badness = |row: &Value| {
@@ -274,4 +278,66 @@ fn what_is_no_page_is_not_replaced_by_one_and_several_trainings_have_none() {
         .assert_fatal(&["nowhere"]);
     let (_, run) = trained(&["--report", "train.html", "--seeds", "2"]);
     run.assert_fatal(&["--report are for one training"]);
+}
+
+#[test]
+fn of_very_many_clips_the_worst_are_shown_and_some_of_each_confusion() {
+    let place = Workplace::new();
+    let mut list = String::from("path,label\n");
+    for i in 0..1100 {
+        let name = format!("{i}.wav");
+        place.wav(&name, 1, &tone(800 + i));
+        list += &format!("{name},{}\n", ["a", "b"][usize::from(i % 10 == 0)]);
+    }
+    place.write("list.csv", list);
+    let model = tiny_model(Task::Classify);
+    let labels = model.header().labels.clone();
+    let list = std::fs::read_to_string(place.path("list.csv")).unwrap();
+    place.write(
+        "list.csv",
+        list.replace(",a\n", &format!(",{}\n", labels[0])).replace(",b\n", &format!(",{}\n", labels[1])),
+    );
+    let args = [
+        "evaluate",
+        "-m",
+        "tiny.safetensors",
+        "--manifest",
+        "list.csv",
+        "--split",
+        "all",
+        "--report",
+        "e.html",
+    ];
+    let run = place.run(&[&args[..], &["--against", "tiny.safetensors"]].concat());
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    let page = std::fs::read_to_string(place.path("e.html")).unwrap();
+    let (rows, study, tail) = (rows(&page), part(&page, "evaluation-data"), part(&page, "tail"));
+    assert_eq!(rows.len(), 1000);
+    let message = part(&page, "rows")["messages"][0].as_str().unwrap().to_string();
+    assert!(
+        message.starts_with("Shown are 1000 recordings") && message.ends_with("100 more are not"),
+        "{message}"
+    );
+    let name = |label: &Value| tail["labels"][label.as_u64().unwrap() as usize].clone();
+    for cell in study["confusion"].as_array().unwrap() {
+        let pair = |row: &&Value| {
+            let label = |i: usize| study["labels"][cell[i].as_u64().unwrap() as usize].clone();
+            name(&row[9][0]) == label(0) && name(&row[7][0]) == label(1)
+        };
+        let shown = rows.iter().filter(pair).count() as u64;
+        assert!(shown >= cell[2].as_u64().unwrap().min(20), "{cell}: {shown}");
+    }
+    // A sentence a line.
+    let said = study["said"].as_array().unwrap();
+    assert!(said.len() == 1 && !said[0].as_str().unwrap().contains('\\'), "{said:?}");
+}
+
+#[test]
+fn a_page_that_cannot_be_written_costs_no_figures_and_a_page_of_others_stays() {
+    let (place, _) = trained(&[]);
+    place.write("home.html", "<!doctype html>\n<title>mine</title>");
+    place
+        .run(&["evaluate", "-m", "calls.safetensors", "calls", "--report", "home.html"])
+        .assert_fatal(&["home.html", "exists and is no page"]);
+    assert!(std::fs::read_to_string(place.path("home.html")).unwrap().contains("mine"));
 }

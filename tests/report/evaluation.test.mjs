@@ -80,11 +80,25 @@ test("what was mistaken can be heard, from the page itself", { skip }, async () 
 test("a page of a tagger has frames beside what is true", { skip }, async () => {
   await open(join(folder, "tag.html"), async (page) => {
     const text = await page.textContent("#evaluation");
+    // A cell of background that was taken for something, or the other way round, has its files.
+    const cell = page.locator(".confusion td button").first();
+    await cell.click();
+    assert.match(await said(page), /^(\d of )?4 files · true .*, said /);
+    assert.ok((await names(page)).length > 0);
+    await page.click("#reset");
     assert.match(text, /frames right \[95% interval\].*event F1.*Confusion \(frames\)/);
     assert.equal(await said(page), "4 files");
     assert.ok(await page.locator("article path.curve").count() > 0);
     assert.ok(await page.locator("article rect.truth, article rect.missed").count() > 0);
   }, { viewport: { width: 1280, height: 6000 } });
+});
+
+test("a print has the numbers of the confusion matrix", { skip }, async () => {
+  await open(join(folder, "train.html"), async (page) => {
+    await page.emulateMedia({ media: "print" });
+    assert.ok(await page.locator(".confusion td button").first().isVisible());
+    assert.ok(!(await page.locator("#filters").isVisible()));
+  });
 });
 
 test("axe finds nothing in pages of evaluations, and they are as narrow as a phone", { skip }, async () => {

@@ -1,10 +1,10 @@
 // Charts.
 
-const CHART = { width: 360, height: 230, left: 46, right: 22, top: 10, bottom: 38 };
+const CHART = { width: 290, height: 195, left: 42, right: 18, top: 8, bottom: 36 };
 
-/** Round numbers from `low` to `high`, about `count` of them. */
-function ticks(low, high, count = 5) {
-  const rough = (high - low) / count || 1;
+/** Round numbers from `low` to `high`, about `count` of them, `least` or more apart. */
+function ticks(low, high, least = 0, count = 5) {
+  const rough = Math.max((high - low) / count || 1, least);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);
   const first = Math.ceil(low / step - 1e-9);
@@ -24,7 +24,7 @@ function chart({ title, x, y, lines, bars = [], marks = [], said }) {
     nodes.push(svg("line", { class: "grid", x1: CHART.left, x2: right, y1: up(value), y2: up(value) }));
     nodes.push(svg("text", { x: CHART.left - 6, y: up(value) + 4, "text-anchor": "end" }, y.text(value)));
   }
-  for (const value of ticks(x.from, x.to)) {
+  for (const value of ticks(x.from, x.to, x.least)) {
     nodes.push(svg("line", { class: "grid", x1: across(value), x2: across(value), y1: bottom, y2: bottom + 4 }));
     nodes.push(svg("text", { x: across(value), y: bottom + 16, "text-anchor": "middle" }, x.text(value)));
   }

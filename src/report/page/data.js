@@ -7,7 +7,7 @@ const { rows } = data;
 const { labels } = tail;
 
 /** Elements of a row. */
-const [NAME, MEDIUM, KIND, START, END, MODEL, STATE, ITEMS, MORE, TRUTH, WARNINGS, RECORDED] = Array(12).keys();
+const [NAME, MEDIUM, KIND, START, END, MODEL, STATE, ITEMS, MORE, TRUTH, WARNINGS, RECORDED, TOTALS] = Array(13).keys();
 /** STATE */
 const [FAILED, LABELS, EVENTS] = [0, 1, 2];
 /** KIND */
@@ -105,6 +105,7 @@ const facts = rows.map((row) => {
     fact.hits = right ? 1 : 0;
     fact.misses = right ? 0 : 1;
   }
+  if (row[TOTALS]) [fact.hits, fact.misses, fact.falseAlarms] = row[TOTALS];
   fact.mistakes = fact.misses + fact.falseAlarms;
   return fact;
 });

@@ -9,22 +9,17 @@ const plain = (value) => String(value);
 const whole = { from: 0, to: 1, text: (value) => `${Math.round(100 * value)} %` };
 const section = (title, ...content) => element("section", {}, element("h3", {}, title), content.flat());
 const scrolling = (name, table) => element("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": name }, table);
-const tableRow = (cells, heads = 0) => element("tr", {}, cells.map((cell, i) => (cell instanceof Node ? cell : element(i < heads ? "th" : "td", i < heads ? { scope: "row" } : { class: "number" }, cell))));
+const tableRow = (cells, heads = 0) => element("tr", {}, cells.map((cell, i) => (cell instanceof HTMLTableCellElement ? cell : element(i < heads ? "th" : "td", i < heads ? { scope: "row" } : { class: "number" }, cell))));
 const tableHead = (names, heads = 1) => element("thead", {}, element("tr", {}, names.map((name, i) => element("th", { scope: "col", class: i < heads ? null : "number" }, name))));
-
-function partName() {
-  if (!study.part) return "No part was held out: nothing was evaluated";
-  return study.part === "all" ? "On all of the data" : `On the ${study.part} part`;
-}
 
 function figures() {
   const list = element("dl", { class: "figures" }, study.figures.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text))));
-  return section(partName(), list, study.said.map((text) => element("p", { class: "said" }, text)));
+  return section(study.part, list, study.said.map((text) => element("p", { class: "said" }, text)));
 }
 
 function learning() {
   const { history } = study;
-  const epochs = { from: history[0][0], to: history.at(-1)[0], name: "epoch", text: plain };
+  const epochs = { from: history[0][0], to: history.at(-1)[0], name: "epoch", text: plain, least: 1 };
   const losses = history.flatMap(([, a, b]) => [a, b]).filter((value) => value !== null);
   const top = Math.max(...losses, 1e-9);
   const lines = (first, tell) => [["training", first, "s0"], ["validation", first + 1, "s1"]].map(([name, at, className]) => ({
@@ -42,29 +37,32 @@ function learning() {
 function choosePair(truth, said) {
   pair = [truth, said];
   filter();
-  $("files").scrollIntoView({ block: "nearest" });
+  $("count").scrollIntoView({ block: "center" });
 }
 
 function confusion() {
-  const { confusion: counts, labels: names, unit } = study;
-  const pairs = counts.flatMap((line, truth) => line.map((count, said) => ({ count, truth, said, of: line.reduce((a, b) => a + b, 0) })));
-  const wrong = pairs.filter(({ count, truth, said }) => count && truth !== said).sort((a, b) => b.count - a.count || b.count / b.of - a.count / a.of);
-  const button = ({ truth, said }, text) => element("button", { type: "button", "aria-label": `${text}: true ${names[truth]}, said ${names[said]}`, click: () => choosePair(names[truth], names[said]) }, text);
+  const { confusion: cells, labels: names, unit } = study;
+  const sums = names.map(() => 0);
+  for (const [truth, , count] of cells) sums[truth] += count;
+  const wrong = cells.filter(([truth, said]) => truth !== said).sort((a, b) => b[2] - a[2] || b[2] / sums[b[0]] - a[2] / sums[a[0]]);
+  const button = ([truth, said, count]) => element("button", { type: "button", "aria-label": `${count}: true ${names[truth]}, said ${names[said]}`, click: () => choosePair(truth, said) }, count.toLocaleString("en"));
   const parts = [];
   if (names.length <= MATRIX_LABELS) {
+    const counts = new Map(cells.map((cell) => [cell[0] * names.length + cell[1], cell]));
     const columns = names.map((name) => element("th", { scope: "col", title: name }, element("span", {}, name)));
-    const lines = counts.map((line, truth) => {
-      const of = line.reduce((a, b) => a + b, 0);
-      return element("tr", {}, element("th", { scope: "row", title: names[truth] }, names[truth]), line.map((count, said) => {
-        const cell = element("td", { class: truth === said ? "right" : "wrong", title: `true ${names[truth]}, said ${names[said]}: ${count} of ${of}` }, count ? button({ truth, said }, count.toLocaleString("en")) : "");
-        cell.style.setProperty("--heat", `${of ? Math.round((40 * count) / of) : 0}%`);
-        return cell;
-      }));
-    });
+    const lines = names.map((name, truth) => element("tr", {}, element("th", { scope: "row", title: name }, name), names.map((other, said) => {
+      const found = counts.get(truth * names.length + said);
+      const title = `true ${name}, said ${other}: ${found?.[2] ?? 0} of ${sums[truth]}`;
+      const cell = element("td", { class: truth === said ? "right" : "wrong", title }, found ? button(found) : "");
+      cell.style.setProperty("--heat", `${found ? Math.round((40 * found[2]) / sums[truth]) : 0}%`);
+      return cell;
+    })));
     const table = element("table", { class: "confusion" }, element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "true \\ said"), columns)), element("tbody", {}, lines));
-    parts.push(scrolling("Confusion matrix", table));
-  }
-  const body = wrong.slice(0, CONFUSIONS).map((one) => tableRow([names[one.truth], names[one.said], button(one, one.count.toLocaleString("en")), percent(one.count / one.of)], 2));
+    const box = scrolling("Confusion matrix", table);
+    box.classList.add("whole");
+    parts.push(box);
+  } else parts.push(element("p", { class: "said" }, `A matrix of ${names.length} labels would show nothing: only the most frequent confusions are listed.`));
+  const body = wrong.slice(0, CONFUSIONS).map((cell) => tableRow([names[cell[0]], names[cell[1]], button(cell), percent(cell[2] / sums[cell[0]])], 2));
   if (body.length) {
     const table = element("table", {}, tableHead(["True", "Said", unit, "Share"], 2), element("tbody", {}, body));
     parts.push(element("p", { class: "said" }, "Most frequent confusions:"), scrolling("Most frequent confusions", table));
@@ -73,7 +71,8 @@ function confusion() {
 }
 
 function curvesOf(index) {
-  const [positives, , , , area, points, bins] = study.curves[index];
+  const [area, points, bins] = study.table.curves[index];
+  const positives = study.table.rows[index][0];
   const name = study.labels[index];
   const first = points.length ? [[0, points[0][1]], ...points] : [];
   const precision = chart({
@@ -95,21 +94,25 @@ function reliabilityChart(title, bins, what) {
   });
 }
 
-function labelCurves() {
-  const { labels: names, curves } = study;
-  const order = curves.map((curve, i) => i).sort((a, b) => (curves[a][4] ?? 2) - (curves[b][4] ?? 2));
+function figuresOfLabels() {
+  const { labels: names, table: { columns, rows: figures, curves } } = study;
+  // By average precision, or the last figure; what nothing is known of comes last.
+  const quality = (index) => (curves ? curves[index][0] : figures[index].at(-1)) ?? 2;
+  const order = names.map((_, i) => i).sort((a, b) => quality(a) - quality(b));
   const charts = element("div", { class: "charts", "aria-live": "polite" });
   const choose = (index) => {
     charts.replaceChildren(...curvesOf(index));
     for (const button of body.querySelectorAll("button")) button.setAttribute("aria-pressed", button.dataset.label === String(index));
   };
+  const name = (index) => (curves
+    ? element("th", { scope: "row" }, element("button", { type: "button", "data-label": index, "aria-pressed": "false", click: () => choose(index) }, element("span", {}, names[index])))
+    : element("th", { scope: "row" }, names[index]));
   const body = element("tbody", {}, order.map((index) => {
-    const [positives, precision, recall, f1, area] = curves[index];
-    const button = element("button", { type: "button", "data-label": index, "aria-pressed": "false", click: () => choose(index) }, element("span", {}, names[index]));
-    return tableRow([element("th", { scope: "row" }, button), positives.toLocaleString("en"), share(precision), share(recall), share(f1), share(area)]);
+    const [count, ...shares] = figures[index];
+    return tableRow([name(index), (count ?? 0).toLocaleString("en"), ...shares.map(share), ...(curves ? [share(curves[index][0])] : [])]);
   }));
-  const table = element("table", {}, tableHead(["Label", study.unit, "Precision", "Recall", "F1", "Average precision"]), body);
-  choose(order[0]);
+  const table = element("table", {}, tableHead(["Label", ...columns, ...(curves ? ["average precision"] : [])]), body);
+  if (curves) choose(order[0]);
   return section("Labels, the weakest first", scrolling("Figures of each label", table), charts);
 }
 
@@ -117,7 +120,7 @@ function setting() {
   const { about, counts, labels: names, config } = study;
   const parts = [element("dl", { class: "about" }, about.map(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]).flat())];
   if (counts) {
-    const table = element("table", {}, tableHead(["Label", "Training", "Validation", "Test"]), element("tbody", {}, names.map((name, i) => tableRow([name, ...counts.map((part) => part[i].toLocaleString("en"))], 1))));
+    const table = element("table", {}, tableHead(["Label", "Training", "Validation", "Test"]), element("tbody", {}, names.map((name, i) => [name, ...counts.map((part) => part[i])]).filter(([, ...clips]) => clips.some(Boolean)).map((line) => tableRow(line.map((cell) => cell.toLocaleString("en")), 1))));
     parts.push(scrolling("Clips of each label", table));
   }
   if (config) parts.push(element("details", {}, element("summary", {}, "Every setting"), element("pre", { class: "scrolls", tabindex: "0" }, config)));
@@ -130,8 +133,9 @@ function evaluation() {
   content.append(figures());
   if (study.history) content.append(learning());
   if (study.confusion) content.append(confusion());
-  if (study.curves.length) content.append(labelCurves());
+  if (study.table) content.append(figuresOfLabels());
   if (study.reliability) content.append(section("All answers", element("div", { class: "charts" }, reliabilityChart(study.reliability[0], study.reliability[1], "all labels"))));
   content.append(setting());
   $("evaluation").hidden = false;
+  if (!rows.length) for (const part of ["overview", "filters", "files-section"]) $(part).hidden = true;
 }

@@ -11,22 +11,22 @@ const options = (list) => list.map(([value, text]) => element("option", { value 
 
 let shown = []; // Indices of rows, in the order of the page.
 let least = 0; // Score.
-let pair = null; // The true and the said label of a cell of the confusion matrix.
+let pair = null; // The true and the said label of a cell of the confusion matrix, by their places in the model.
 
-/** Whether some of a file is `truth` and some is said to be `said`; what has no events of its own is anywhere. */
-function isConfused(row) {
-  if (row[STATE] === FAILED || !row[TRUTH]) return false;
-  const [truth, said] = pair.map((name) => labels.indexOf(name));
-  if (row[STATE] === LABELS) return row[TRUTH][0] === truth && row[ITEMS][0] === said;
-  const has = (things, label) => label < 0 || [...things].some((thing) => thing[0] === label);
-  return has(truths(row), truth) && has(items(row), said);
+/** How much of a file is of the chosen pair: a clip, or frames. */
+function confused(index) {
+  const row = rows[index];
+  if (row[STATE] === EVENTS) return study.pairs[index].find(([truth, said]) => truth === pair[0] && said === pair[1])?.[2] ?? 0;
+  if (row[STATE] === FAILED || !row[TRUTH]) return 0;
+  const [truth, said] = pair.map((label) => labels.indexOf(study.labels[label]));
+  return row[TRUTH][0] === truth && row[ITEMS][0] === said ? 1 : 0;
 }
 
 function passes(index, text, matching, label, status) {
   const row = rows[index];
   const isFailed = row[STATE] === FAILED;
   if (status === "ok" && isFailed || status === "failed" && !isFailed) return false;
-  if (pair && !isConfused(row)) return false;
+  if (pair && !confused(index)) return false;
   if (status === "warned" && !row[WARNINGS].length) return false;
   if (status === "mistaken" && !facts[index].mistakes) return false;
   if (status === "right" && (facts[index].mistakes || isFailed || !row[TRUTH])) return false;
@@ -35,6 +35,7 @@ function passes(index, text, matching, label, status) {
     if (!inName && ![...items(row)].some((item) => matching.has(item[0]))) return false;
   }
   if (label === null && least === 0) return true;
+  if (row[STATE] === LABELS && row[TRUTH]?.[0] === label && least === 0) return true;
   for (const item of items(row)) {
     if ((label === null || item[0] === label) && scoreOf(row, item) >= least) return true;
     // What a person looks for is what a file is, not what else it might be.
@@ -66,7 +67,10 @@ function filter() {
     case "mistakes": by((i) => facts[i].mistakes); break;
   }
   $("count").textContent = shown.length === rows.length ? `${many(rows.length, "file")}` : `${shown.length.toLocaleString("en")} of ${many(rows.length, "file")}`;
-  if (pair) $("count").textContent += ` · true ${pair[0]}, said ${pair[1]} (Reset shows all)`;
+  if (pair) {
+    by(confused);
+    $("count").textContent += ` · true ${study.labels[pair[0]]}, said ${study.labels[pair[1]]} (Reset shows all)`;
+  }
   current = -1;
   list.begin();
 }

@@ -42,7 +42,7 @@ function labelTable(counts) {
   head.push(element("th", { scope: "col", class: "bar" }, "Share"), element("th", { scope: "col", class: "spark" }, "Scores"));
   const body = counts.map((count) => {
     const name = labels[count.label];
-    const choose = () => { $("label").value = count.label; filter(); $("files").scrollIntoView({ block: "nearest" }); };
+    const choose = () => { $("label").value = count.label; pair = null; filter(); $("files").scrollIntoView({ block: "nearest" }); };
     const share = svg("svg", { viewBox: "0 0 100 10", height: 10, preserveAspectRatio: "none", "aria-hidden": "true" },
       svg("rect", { width: (100 * count.files) / most, height: 10, class: `f${colour(count.label)}` }));
     const spark = histogram(count.scores, 10, `f${colour(count.label)}`, 40);
@@ -69,7 +69,7 @@ function errorTable() {
   if (!reasons.size) return null;
   const sorted = [...reasons.values()].sort((a, b) => b.files - a.files);
   const body = sorted.slice(0, 200).map((reason) => {
-    const show = () => { $("status").value = "failed"; $("text").value = reason.message; filter(); };
+    const show = () => { $("status").value = "failed"; $("text").value = reason.message; pair = null; filter(); };
     return element("tr", {},
       element("td", { class: "number" }, reason.files.toLocaleString("en")),
       element("td", { class: "reason" }, `${reason.message} (${reason.kind})`),
@@ -85,12 +85,12 @@ function errorTable() {
 function overview() {
   const failed = rows.filter((row) => row[STATE] === FAILED).length;
   const seconds = rows.reduce((total, row) => total + (row[END] - row[START]), 0);
-  const parts = [many(rows.length, "file")];
+  const parts = rows.length || !study ? [many(rows.length, "file")] : [];
   if (failed) parts.push(`${many(failed, "failed", "failed")}`);
   if (seconds) parts.push(`${length(seconds)} of recordings`);
   if (isTagged) parts.push(many(sum((fact) => fact.events), "event"));
   parts.push(data.models.map(([name, sha, task]) => `model ${name} (${task}, ${sha.slice(0, 8)})`).join(", "));
-  if (data.reference) {
+  if (data.reference && !study) {
     const [hits, misses, falses] = [sum((f) => f.hits), sum((f) => f.misses), sum((f) => f.falseAlarms)];
     parts.push(isTagged
       ? `beside ${data.reference[0]}: ${hits} right, ${many(misses, "miss", "misses")}, ${many(falses, "false alarm")} (collar ${data.reference[1]} s)`
