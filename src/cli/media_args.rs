@@ -49,7 +49,7 @@ pub struct VideoArgs {
 /// The most that one file may ask for.
 #[derive(Debug, clap::Args)]
 pub struct LimitArgs {
-    /// Refuse sound and video that is longer, in seconds [default: 1000000, 11 days]
+    /// Refuse sound and video that is longer, in seconds [default: sound of more than 100000000000 samples]
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     max_duration: Option<f64>,
 

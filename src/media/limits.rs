@@ -6,8 +6,9 @@ pub const MIN_SAMPLE_RATE: u32 = 100;
 pub const MAX_SAMPLE_RATE: u32 = 1_000_000;
 /// Most channels in one stream (microphone arrays have hundreds).
 pub const MAX_CHANNELS: usize = 1024;
-/// Longest sound or video, in seconds, where nobody allows more: 11 days. It streams through memory, so only patience ends.
-pub const MAX_DURATION: f64 = 1e6;
+/// Most samples of one sound, per channel, where nobody allows more: 24 days at 48 kHz, decades of a seismometer. They stream
+/// through memory, so only patience ends: a byte of FLAC can stand for thousands.
+pub const MAX_SAMPLES: u64 = 100_000_000_000;
 /// Most mono samples held in memory by [`load_audio`](super::load_audio): 4 GiB of f32, six hours at 48 kHz.
 pub const MAX_SAMPLES_IN_MEMORY: usize = 1 << 30;
 /// Samples (over all channels) in one block of a reader of ours.

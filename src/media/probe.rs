@@ -9,7 +9,6 @@ use symphonia::core::codecs::video::VideoCodecId;
 use symphonia::core::codecs::video::well_known::*;
 use symphonia::core::formats::FormatReader;
 
-use super::limits::MAX_DURATION;
 use super::reader::{AudioReader, StreamInfo, may_ffmpeg_help, open_regular};
 use super::sniff::{Container, sniff};
 use super::video::{self, VideoInfo, VideoOptions, VideoReader};
@@ -362,7 +361,7 @@ fn counted(
     options: &ProbeOptions,
     warnings: &mut Vec<String>,
 ) -> AudioStream {
-    let mut reader = reader.with_max_duration(options.video.max_duration.unwrap_or(MAX_DURATION));
+    let mut reader = reader.with_max_duration(options.video.max_duration);
     let mut block = Vec::new();
     let error = loop {
         match reader.next_block(&mut block) {

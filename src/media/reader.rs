@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::ffmpeg::{self, FfmpegSource};
-use super::limits::{MAX_AMPLITUDE, MAX_CHANNELS, MAX_DURATION, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};
+use super::limits::{MAX_AMPLITUDE, MAX_CHANNELS, MAX_SAMPLE_RATE, MAX_SAMPLES, MIN_SAMPLE_RATE};
 use super::packets::{self, PacketSource};
 use super::sniff::{Container, sniff};
 use super::wav::WavSource;
@@ -48,8 +48,8 @@ pub struct AudioReader {
     path: PathBuf,
     info: StreamInfo,
     source: Source,
-    /// In seconds.
-    max_duration: f64,
+    /// Samples per channel that are read.
+    most: u64,
     frames: u64,
     ended: bool,
     replaced: u64,
@@ -105,7 +105,7 @@ impl AudioReader {
             path: path.to_path_buf(),
             info,
             source,
-            max_duration: MAX_DURATION,
+            most: MAX_SAMPLES,
             frames: 0,
             ended: false,
             replaced: 0,
@@ -114,9 +114,11 @@ impl AudioReader {
         })
     }
 
-    /// Reads at most so many seconds; otherwise [`MAX_DURATION`].
-    pub fn with_max_duration(self, seconds: f64) -> Self {
-        Self { max_duration: seconds, ..self }
+    /// Reads at most so many seconds; by default [`MAX_SAMPLES`], whatever their rate.
+    pub fn with_max_duration(self, seconds: Option<f64>) -> Self {
+        // A number too large for it becomes the largest.
+        let samples = |seconds: f64| (seconds * f64::from(self.info.sample_rate)) as u64;
+        Self { most: seconds.map_or(MAX_SAMPLES, samples), ..self }
     }
 
     pub fn info(&self) -> &StreamInfo {
@@ -151,7 +153,9 @@ impl AudioReader {
                 Step::Block => {
                     self.sanitize(block);
                     self.frames += (block.len() / self.info.channels) as u64;
-                    check_duration(self.frames as f64 / f64::from(self.info.sample_rate), self.max_duration)?;
+                    if self.frames > self.most {
+                        return Err(too_long(self.most as f64 / f64::from(self.info.sample_rate)));
+                    }
                     return Ok(true);
                 }
                 Step::End => self.finish(None)?,
@@ -277,14 +281,11 @@ pub(super) fn check_stream(sample_rate: u32, channels: usize) -> Result<()> {
     Ok(())
 }
 
-/// Meets what has been read of sound or pictures, in seconds, with what is allowed.
-pub(super) fn check_duration(seconds: f64, most: f64) -> Result<()> {
-    if seconds <= most {
-        return Ok(());
-    }
+/// The error where more than so many seconds are there.
+pub(super) fn too_long(most: f64) -> Error {
     let message =
         format!("it is longer than {most} seconds; cut it into parts, or allow more (--max-duration)");
-    Err(Error::new(ErrorKind::Limit, message))
+    Error::new(ErrorKind::Limit, message)
 }
 
 /// `sample 8000 (1.000 s)`.

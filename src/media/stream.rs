@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::limits::{MAX_DURATION, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};
+use super::limits::{MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};
 use super::pipe::PipeReader;
-use super::reader::check_duration;
+use super::reader::too_long;
 use super::{Audio, AudioOptions, AudioReader, Mix, StreamInfo, StreamResampler};
 use crate::signal::Signal;
 use crate::{Error, ErrorKind, Result};
@@ -37,8 +37,7 @@ impl AudioStream {
     /// Errors: those of [`AudioReader::open`], and `Config` where the channel is not there or the rate is out of range.
     pub fn open(path: &Path, options: &AudioOptions) -> Result<Self> {
         check_rate(options)?;
-        let most = options.max_duration.unwrap_or(MAX_DURATION);
-        let reader = AudioReader::open(path, options.audio_track)?.with_max_duration(most);
+        let reader = AudioReader::open(path, options.audio_track)?.with_max_duration(options.max_duration);
         let info = reader.info().clone();
         Self::new(Source::File(reader), info, options).map_err(|error| error.with_path(path))
     }
@@ -90,7 +89,9 @@ impl AudioStream {
                 Source::Pipe(reader) => {
                     let more = reader.next_block(&mut self.block)?;
                     let seconds = reader.num_samples() as f64 / f64::from(self.info.sample_rate);
-                    check_duration(seconds, self.most_of_a_pipe)?;
+                    if seconds > self.most_of_a_pipe {
+                        return Err(too_long(self.most_of_a_pipe));
+                    }
                     more
                 }
             };

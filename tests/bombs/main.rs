@@ -340,3 +340,15 @@ fn texts_of_very_many_small_things_take_no_more_than_they_are_worth() {
     place.write("list.csv", format!("{column},label\n"));
     place.fails(2, &["train", "--manifest", "list.csv", "-o", "m.safetensors"], "has no column \"path\"");
 }
+
+#[test]
+fn limits_hold_in_the_workers_of_a_batch() {
+    let place = Workplace::new();
+    place.write("a.flac", make::flac((1 << 36) - 1, 40));
+    let output =
+        place.percept(&["batch", "-m", "digits", "--max-duration", "1", "a.flac", "-o", "rows.jsonl"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let row = std::fs::read_to_string(place.path().join("rows.jsonl")).unwrap();
+    assert!(row.contains("longer than 1 seconds") && row.contains("max_duration=1"), "{row}");
+}

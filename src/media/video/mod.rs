@@ -27,8 +27,8 @@ use std::path::Path;
 use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
 use super::ffmpeg::no_such_program;
-use super::limits::{MAX_DURATION, MAX_FPS, MAX_FRAME_BYTES, MAX_FRAME_SIDE, MAX_FRAMES, MAX_PIXELS};
-use super::reader::check_duration;
+use super::limits::{MAX_FPS, MAX_FRAME_BYTES, MAX_FRAME_SIDE, MAX_FRAMES, MAX_PIXELS};
+use super::reader::too_long;
 use super::sniff::{Container, sniff};
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
@@ -50,7 +50,7 @@ pub struct VideoOptions {
     pub video_track: Option<usize>,
     /// Number of a programme in an MPEG transport stream: the video tracks are then those of this programme.
     pub program: Option<u32>,
-    /// Longest video that is read, in seconds; `None`: [`MAX_DURATION`].
+    /// Longest video that is read, in seconds; `None`: any, as pictures of years may follow each other.
     pub max_duration: Option<f64>,
     /// Most frames of one video; `None`: [`MAX_FRAMES`], and [`MAX_ANIMATION_FRAMES`] of an animated picture.
     pub max_frames: Option<usize>,
@@ -126,7 +126,7 @@ impl VideoReader {
         Ok(Self {
             info,
             source,
-            max_duration: options.max_duration.unwrap_or(MAX_DURATION),
+            max_duration: options.max_duration.unwrap_or(f64::INFINITY),
             max_frames: options.max_frames.unwrap_or(MAX_FRAMES),
             max_pixels: options.max_pixels(),
             frames: 0,
@@ -165,7 +165,9 @@ impl VideoReader {
             return Err(too_many_frames(self.max_frames));
         }
         check_pixels(frame.width, frame.height, self.max_pixels)?;
-        check_duration(self.info.time_base.seconds(frame.ticks), self.max_duration)?;
+        if self.info.time_base.seconds(frame.ticks) > self.max_duration {
+            return Err(too_long(self.max_duration));
+        }
         self.frames += 1;
         let size = (frame.width, frame.height);
         self.other_sizes += usize::from(*self.size.get_or_insert(size) != size);
