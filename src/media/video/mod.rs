@@ -120,8 +120,8 @@ impl VideoReader {
             return Err(Error::new(ErrorKind::Limit, format!("the video has more than {MAX_FRAMES} frames")));
         }
         let frame = match &mut self.source {
-            Source::Images(images) => images.next_frame(&mut self.warnings),
-            Source::Animation(animation) => animation.next_frame(&mut self.warnings),
+            Source::Images(images) => images.next_frame(&mut self.warnings)?,
+            Source::Animation(animation) => animation.next_frame(&mut self.warnings)?,
             #[cfg(feature = "h264")]
             Source::Mp4(video) => video.next_frame(&mut self.warnings),
             #[cfg(feature = "h264")]
@@ -319,9 +319,8 @@ fn too_large() -> Error {
 fn picture_error(error: &ImageError) -> Error {
     match error {
         ImageError::Limits(_) => too_large(),
-        ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-            Error::io(error, "")
-        }
+        // What a decoder says of the bytes may be of this kind, too.
+        ImageError::IoError(error) if error.raw_os_error().is_some() => Error::io(error, ""),
         ImageError::Unsupported(error) => Error::new(ErrorKind::UnknownFormat, error.to_string()),
         error => Error::new(ErrorKind::Damaged, format!("the picture is damaged: {error}")),
     }
