@@ -154,7 +154,8 @@ fn a_picture_whose_disk_fails_is_an_error_of_its_video_and_not_a_frame_less() {
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/gesture"), &place.path("pictures"));
     let picture = std::fs::read_dir(place.path("pictures")).unwrap().next().unwrap().unwrap().file_name();
     let picture = format!("pictures/{}", picture.to_str().unwrap());
-    for when in [1, 2, 3] {
+    // By a thread at its first or its second read, and from there on.
+    for when in [1, 2] {
         let inject = format!("read:error=EIO:when={when}+");
         let mut command =
             strace(&place.path(""), &["classify", "pictures"], &inject, &[&picture], &place.log());
