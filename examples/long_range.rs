@@ -16,6 +16,8 @@
 //! Gates start as open as a memory of up to T steps needs (Tallec & Ollivier 2018), which vanilla networks do not have. With
 //! `--quick` two cells try 60 steps in seconds.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -91,13 +93,7 @@ const KINDS: usize = 8;
 
 #[allow(dead_code, reason = "tests/examples.rs takes in this file as a module")]
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    common::exit_code(run(&Args::parse()))
 }
 
 pub fn run(args: &Args) -> Result<Vec<Figures>> {
@@ -184,7 +180,7 @@ fn learn(
     for step in 1..=steps {
         // Always new ones: nothing is learned by heart.
         let (x, due) = problem.batch(frames, BATCH, &mut rng)?;
-        optimizer.step(&[problem.loss(&network, &x, &due)?.backward()?])?;
+        common::learn_from(&problem.loss(&network, &x, &due)?, &mut optimizer)?;
         if step % (steps / CHECKS) == 0 {
             history.push(problem.error(&network, &unseen.0, &unseen.1)?);
         }

@@ -14,6 +14,8 @@
 //!
 //! Every tenth name of a language is for the test. With `--quick` it learns invented names in seconds.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,13 +69,7 @@ const BATCH: usize = 64;
 
 #[allow(dead_code, reason = "tests/examples.rs takes in this file as a module")]
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    common::exit_code(run(&Args::parse()))
 }
 
 pub fn run(args: &Args) -> Result<Figures> {
@@ -127,7 +123,7 @@ pub fn run(args: &Args) -> Result<Figures> {
             let due = Tensor::from_iter(batch.iter().map(|&(_, language)| language), &Device::Cpu)?;
             let loss = cross_entropy(&network.forward(&x, &lengths, None)?, &due)?;
             sum += f64::from(loss.to_scalar::<f32>()?);
-            optimizer.step(&[loss.backward()?])?;
+            common::learn_from(&loss, &mut optimizer)?;
         }
         println!("epoch {epoch:2}  loss {:.3}", sum / train.len().div_ceil(BATCH) as f64);
     }

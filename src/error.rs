@@ -73,6 +73,9 @@ pub enum Position {
     Sample(u64),
 }
 
+/// Longest message, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 4096;
+
 /// An error that carries its kind, path and position. Its `Display` is one line fit for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -85,7 +88,13 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), path: None, position: None }
+        let mut message = message.into();
+        // It may quote what is wrong.
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message.push('…');
+        }
+        Self { kind, message, path: None, position: None }
     }
 
     /// Names the file, unless a deeper layer has already named one.
@@ -175,7 +184,13 @@ pub(crate) fn misleads(c: char) -> bool {
 /// The first of `names`, and how many more there are.
 pub(crate) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
     const SHOWN: usize = 10;
-    let text = names.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    /// Letters of one of them.
+    const LETTERS: usize = 200;
+    let shown = |name: &T| match name.as_ref().char_indices().nth(LETTERS) {
+        Some((end, _)) => format!("{}…", &name.as_ref()[..end]),
+        None => name.as_ref().to_string(),
+    };
+    let text = names.iter().take(SHOWN).map(shown).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(SHOWN) {
         0 => text,
         more => format!("{text} and {more} more"),
@@ -228,7 +243,14 @@ mod tests {
     #[test]
     fn a_long_list_of_names_is_cut() {
         assert_eq!(some_of(&["a", "b"]), "a, b");
+        assert_eq!(some_of(&["ä".repeat(201)]), "ä".repeat(200) + "…");
         assert_eq!(some_of(&["x"; 12]), "x, x, x, x, x, x, x, x, x, x and 2 more");
+    }
+
+    #[test]
+    fn a_message_that_quotes_very_much_is_cut() {
+        let error = Error::new(ErrorKind::Dataset, "ä".repeat(3000) + "b");
+        assert_eq!(error.message, "ä".repeat(2048) + "…");
     }
 
     #[test]

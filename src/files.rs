@@ -1,7 +1,7 @@
 //! Reading files that people name, within limits, and writing files so that nobody ever sees half of one.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -30,6 +30,44 @@ pub(crate) fn read_limited(path: &Path, due: &str, limit: u64) -> Result<Vec<u8>
     // What it holds is counted as it is read: a size that the system tells may be wrong.
     let file = open_regular(path, due)?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io(&e, path))?;
+    check_size(bytes, limit, path)
+}
+
+/// Longest line of a text that is read, in bytes: a thousand columns of a thousand letters.
+pub const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// Reads a text file of at most `limit` bytes, no line of which is longer than [`MAX_LINE_BYTES`]; `due` as in
+/// [`open_regular`].
+pub(crate) fn read_lines(path: &Path, due: &str, limit: u64) -> Result<Vec<u8>> {
+    let mut reader = BufReader::with_capacity(64 << 10, open_regular(path, due)?.take(limit + 1));
+    let (mut bytes, mut line, mut number) = (Vec::new(), 0, 1);
+    loop {
+        let block = match reader.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            block => block.map_err(|e| Error::io(&e, path))?,
+        };
+        if block.is_empty() {
+            break;
+        }
+        // Lines of old Macs end with a carriage return alone.
+        for piece in block.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+            line += piece.len();
+            if line > MAX_LINE_BYTES {
+                let message =
+                    format!("a line is longer than {MAX_LINE_BYTES} bytes: it is no text of this kind");
+                return Err(Error::new(ErrorKind::Limit, message).at(Position::Line(number)).with_path(path));
+            }
+            number += u64::from(piece.ends_with(b"\n"));
+            line = if piece.ends_with(b"\n") || piece.ends_with(b"\r") { 0 } else { line };
+        }
+        let read = block.len();
+        bytes.extend_from_slice(block);
+        reader.consume(read);
+    }
+    check_size(bytes, limit, path)
+}
+
+fn check_size(bytes: Vec<u8>, limit: u64, path: &Path) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit {
         let message = format!("holds more than {limit} bytes, the most that is read of it");
         return Err(Error::new(ErrorKind::Limit, message).with_path(path));
@@ -37,12 +75,12 @@ pub(crate) fn read_limited(path: &Path, due: &str, limit: u64) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Reads a text file of at most `limit` bytes; `due` as in [`open_regular`]. Without the byte order mark.
+/// Reads a text as [`read_lines`]. Without the byte order mark.
 ///
 /// # Errors
 /// Besides those of the system, [`ErrorKind::Limit`], and `not_text` at the line where it is not UTF-8.
 pub(crate) fn read_text(path: &Path, due: &str, limit: u64, not_text: ErrorKind) -> Result<String> {
-    decode_text(read_limited(path, due, limit)?, not_text).map_err(|e| e.with_path(path))
+    decode_text(read_lines(path, due, limit)?, not_text).map_err(|e| e.with_path(path))
 }
 
 /// UTF-8 without the byte order mark.
@@ -51,12 +89,16 @@ pub(crate) fn read_text(path: &Path, due: &str, limit: u64, not_text: ErrorKind)
 /// `not_text` at the line where it is not.
 pub(crate) fn decode_text(bytes: Vec<u8>, not_text: ErrorKind) -> Result<String> {
     let message = "is not UTF-8 text; save it as text in UTF-8";
-    let text = String::from_utf8(bytes).map_err(|e| {
+    const MARK: &str = "\u{feff}";
+    let mut text = String::from_utf8(bytes).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = 1 + good.iter().filter(|&&b| b == b'\n').count() as u64;
         Error::new(not_text, message).at(Position::Line(line))
     })?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len());
+    }
+    Ok(text)
 }
 
 /// Gives `take` all that `reader` holds, piece by piece. A call that is interrupted is made again.
@@ -283,6 +325,13 @@ mod tests {
         assert_eq!(read(b"12345678").unwrap(), "12345678");
         assert_eq!(read(b"123456789").unwrap_err().kind, ErrorKind::Limit);
         assert!(read(b"a\n\xe4").unwrap_err().to_string().ends_with("(line 2)"));
+        let long = |length: usize| {
+            fs::write(&path, [b"a\n".as_slice(), &vec![b'a'; length], b"\n"].concat()).unwrap();
+            read_text(&path, "a text is due", 8 << 20, ErrorKind::Config).map(|text| text.len())
+        };
+        assert_eq!(long(MAX_LINE_BYTES - 1), Ok(MAX_LINE_BYTES + 2));
+        let error = long(MAX_LINE_BYTES).unwrap_err();
+        assert_eq!((error.kind, error.position), (ErrorKind::Limit, Some(Position::Line(2))));
         let error = read_text(folder.path(), "a text is due", 8, ErrorKind::Config).unwrap_err();
         assert_eq!(error.message, "is a directory where a text is due");
     }

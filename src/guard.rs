@@ -22,6 +22,8 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
             let said = panic.payload_as_str().unwrap_or("panic");
             let place =
                 panic.location().map_or(String::new(), |at| format!(" at {}:{}", at.file(), at.line()));
+            #[cfg(fuzzing)]
+            tell_contained(&place);
             PANIC.set(format!("{said}{place}"));
         }));
     });
@@ -29,6 +31,17 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let result = catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(outer);
     result.map_err(|_| PANIC.take())
+}
+
+/// Whoever fuzzes wants to know what was contained: each place once.
+#[cfg(fuzzing)]
+fn tell_contained(place: &str) {
+    static TOLD: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+    let Ok(mut told) = TOLD.lock() else { return };
+    if !told.iter().any(|one| one == place) {
+        eprintln!("contained{place}");
+        told.push(place.to_string());
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::decide::Decisions;
 use crate::features::video::Embedding;
 use crate::features::{Features, InputConfig, Normalization, Normalize};
 use crate::files::{AtomicFile, read_limited};
+use crate::nn::state_dict::check_count;
 use crate::nn::{FrameShape, MAX_WIDTH, Network, NetworkConfig, Pooling, Weights};
 use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
@@ -259,6 +260,7 @@ impl Model {
             }
             e => damaged(format!("its header is damaged: {e}")),
         })?;
+        check_count(metadata.tensors().len())?;
         let text = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY)).ok_or_else(|| {
             bad("is a safetensors file without a `percept` entry in its metadata, so not a Percept model; \
                  `percept train` makes one")

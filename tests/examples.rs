@@ -1,5 +1,7 @@
 //! The examples of the lecture learn, in their quick form, and say what is wrong with what they are given.
 
+#![allow(clippy::duplicate_mod, reason = "each example is a program of its own, with what all share")]
+
 #[path = "../examples/char_rnn/main.rs"]
 mod char_rnn;
 #[path = "../examples/long_range.rs"]
@@ -12,6 +14,8 @@ mod series;
 mod topologies;
 #[path = "../examples/translate/main.rs"]
 mod translate;
+
+use std::io::Write;
 
 use clap::Parser;
 
@@ -45,6 +49,30 @@ fn char_rnn_learns_a_rhyme_and_writes_on_from_a_prefix() {
     std::fs::write(&short, "too short").unwrap();
     let short = run(&[short.to_str().unwrap()]).unwrap_err().message;
     assert!(short.contains("--quick"), "{short}");
+}
+
+#[test]
+fn char_rnn_reads_a_text_that_gzip_has_packed_as_the_text_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let losses = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let args =
+            ["char_rnn", path.to_str().unwrap(), "--steps", "1", "--hidden-size", "4", "--length", "1"];
+        char_rnn::run(&char_rnn::Args::try_parse_from(args).unwrap()).map(|figures| figures.losses.unwrap())
+    };
+    let gzip = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let text = "All happy families\nare alike.\n".repeat(1000);
+    let of_windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let packed = gzip(&of_windows);
+    assert_eq!(losses("peace.txt.gz", &packed).unwrap(), losses("peace.txt", text.as_bytes()).unwrap());
+
+    let broken = losses("broken.gz", &packed[..packed.len() / 2]).unwrap_err().to_string();
+    assert!(broken.contains("unpacked") && broken.contains("broken.gz"), "{broken}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import gzip
 import time
 
 import torch
@@ -41,7 +42,8 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    text = open(args.text, encoding="utf-8", newline="").read()
+    opened = gzip.open if args.text.endswith(".gz") else open
+    text = opened(args.text, "rt", encoding="utf-8-sig", newline="").read().replace("\r\n", "\n")
     symbols = {c: i for i, c in enumerate(sorted(set(text)))}
     numbers = torch.tensor([symbols[c] for c in text])
     border = len(numbers) * 9 // 10

@@ -1,7 +1,7 @@
 //! Writes text a character at a time, as the lecture's network does with War and Peace (one-to-many):
 //!
 //! ```text
-//! cargo run --release --example char_rnn -- war_and_peace.txt --save peace.safetensors
+//! cargo run --release --example char_rnn -- ../shared/data/text/war_and_peace_pg2600.txt.gz --save peace.safetensors
 //! cargo run --release --example char_rnn -- --load peace.safetensors --prefix "The prince " --temperature 0.7 --top-k 20
 //! ```
 //!
@@ -14,14 +14,18 @@
 //! It learns by its mistakes on text that is there, and writes by drawing from p and reading what it has drawn. With `--quick`
 //! it learns a nursery rhyme in seconds.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod saved;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use candle_core::{Device, Tensor};
 use candle_nn::loss::cross_entropy;
 use clap::Parser;
+use flate2::read::MultiGzDecoder;
 use percept::nn::decode::Sampler;
 use percept::nn::rnn::RnnState;
 use percept::nn::{CellKind, Network, NetworkConfig, Pooling, Weights};
@@ -31,7 +35,7 @@ use percept::{Error, ErrorKind, Result};
 /// Learns to write like a text, and writes.
 #[derive(Parser)]
 pub struct Args {
-    /// The text to learn from, in UTF-8
+    /// The text to learn from, in UTF-8; may be packed by gzip
     #[arg(required_unless_present_any = ["quick", "load"])]
     text: Option<PathBuf>,
     /// A small network learns a nursery rhyme
@@ -91,13 +95,7 @@ impl CharRnn {
 
 #[allow(dead_code, reason = "tests/examples.rs takes in this file as a module")]
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    common::exit_code(run(&Args::parse()))
 }
 
 pub fn run(args: &Args) -> Result<Figures> {
@@ -171,9 +169,7 @@ fn learn(args: &Args) -> Result<(CharRnn, [f64; 2])> {
         let (logits, after) = network.forward_from(&x, &vec![frames; batch], begun, None)?;
         state = Some(after.detach());
         let loss = cross_entropy(&logits.flatten(0, 1)?, &next)?;
-        if !optimizer.step(&[loss.backward()?])? {
-            return Err(Error::new(ErrorKind::Training, "the gradient is not finite; try another seed"));
-        }
+        common::learn_from(&loss, &mut optimizer)?;
         if [100, 300, 700, 2000].contains(&(step + 1)) {
             let loss = validation.loss(&model()?.network)?;
             println!(
@@ -274,14 +270,18 @@ fn one_hot(numbers: &[u32], batch: usize, symbols: usize) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, (batch, numbers.len() / batch, symbols), &Device::Cpu)?)
 }
 
+/// A text, or one that gzip has packed, without what Windows adds: the mark at its begin, two characters at a line's end.
 fn read(path: &Path) -> Result<String> {
-    let wrong = |kind, message: &str| Error::new(kind, message).with_path(path);
-    let bytes = std::fs::read(path).map_err(|e| Error::io(&e, path))?;
+    let wrong = |message: &str| Error::new(ErrorKind::Dataset, message).with_path(path);
+    let mut bytes = std::fs::read(path).map_err(|e| Error::io(&e, path))?;
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        return Err(wrong(ErrorKind::Dataset, "is compressed; unpack it first: gunzip --keep FILE"));
+        let mut text = Vec::new();
+        let unpacked = MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut text);
+        unpacked.map_err(|e| wrong(&format!("cannot be unpacked: {e}; fetch it again")))?;
+        bytes = text;
     }
-    String::from_utf8(bytes)
-        .map_err(|_| wrong(ErrorKind::Dataset, "is not UTF-8 text; save it as text in UTF-8"))
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text; save it as text in UTF-8"))?;
+    Ok(text.trim_start_matches('\u{feff}').replace("\r\n", "\n"))
 }
 
 /// A cumulative rhyme: each verse is a line and all verses before it.

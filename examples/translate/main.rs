@@ -9,6 +9,8 @@
 //! looks for the likeliest translation. Every tenth English sentence is for the test, with all its translations. With `--quick`
 //! it learns a small grammar in seconds.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod metrics;
 mod text;
 
@@ -79,13 +81,7 @@ struct Translation {
 
 #[allow(dead_code, reason = "tests/examples.rs takes in this file as a module")]
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    common::exit_code(run(&Args::parse()))
 }
 
 pub fn run(args: &Args) -> Result<Figures> {
@@ -167,9 +163,7 @@ fn learn(args: &Args, train: &[Pair]) -> Result<Translator> {
         for batch in pairs.chunks(batch_size) {
             let loss = loss(&network, batch, &mut rng)?;
             sum += f64::from(loss.to_scalar::<f32>()?);
-            if !optimizer.step(&[loss.backward()?])? {
-                return Err(Error::new(ErrorKind::Training, "the gradient is not finite; try another seed"));
-            }
+            common::learn_from(&loss, &mut optimizer)?;
         }
         println!("epoch {epoch:2}  loss {:.3}", sum / batches as f64);
     }

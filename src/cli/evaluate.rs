@@ -8,17 +8,21 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::data::{Choice, DataArgs};
+use super::report::write_evaluation_page;
+use super::train_files::{head_of, is_page};
 use super::{Jobs, exit_code, model_choice, print, say, say_lines};
 use crate::error::some_of;
 use crate::evaluate::events::{EventsReport, Psds, compare};
 use crate::evaluate::{
-    Against, DEFAULT_COLLAR, Measured, PairedBootstrap, PairedComparison, Report, Scored,
-    evaluate_recordings, score_files,
+    Against, DEFAULT_COLLAR, Evaluated, Measured, PairedBootstrap, PairedComparison, Report, Scored,
+    score_files, tag_recordings,
 };
+use crate::files::AtomicFile;
 use crate::labels::{read_dcase, read_durations};
 use crate::media::{MediaOptions, kind_of};
 use crate::model::{Model, Task};
 use crate::pipeline::{Classifier, Tagger};
+use crate::report::{EvaluatedPart, EvaluationPage};
 use crate::signal::InputKind;
 use crate::train::{DataConfig, Dataset, Part};
 use crate::{Error, ErrorKind, Result};
@@ -29,6 +33,7 @@ Examples:
   percept evaluate -m birds.safetensors --manifest clips.csv --split validation
   percept evaluate -m birds.safetensors --manifest clips.csv --split all --where site=lake --format text
   percept evaluate -m song.safetensors --manifest night.csv --labels segments.csv --collar 0.05
+  percept evaluate -m birds.safetensors calls/ --report birds.html         a page, with the worst mistakes to hear
   percept evaluate -m new.safetensors --against old.safetensors --manifest clips.csv    is it better, or is that luck?
   percept evaluate --reference true.tsv --estimated found.tsv
 
@@ -56,6 +61,9 @@ pub struct Args {
     #[arg(long, value_name = "PART", value_enum)]
     split: Option<Choice>,
 
+    #[command(flatten)]
+    page: PageArgs,
+
     /// json: JSON on stdout, the table on stderr; text: the table on stdout
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "json")]
     format: Format,
@@ -64,12 +72,24 @@ pub struct Args {
     jobs: Jobs,
 }
 
+/// A page to look at, shared with `train`.
+#[derive(Debug, clap::Args)]
+pub struct PageArgs {
+    /// Write a page that any browser shows: figures, curves, confusions, and the worst mistakes to see and to hear
+    #[arg(long, value_name = "HTML", help_heading = "Page")]
+    pub report: Option<PathBuf>,
+
+    /// Put media of up to 8 MiB each, 128 MiB in all, into the page itself, to be mailed
+    #[arg(long, requires = "report", help_heading = "Page")]
+    pub embed: bool,
+}
+
 /// Two lists of events are compared without a model.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Lists of events")]
 struct ListArgs {
     /// What is true: filename, onset, offset and event_label, separated by tabs
-    #[arg(long, value_name = "TSV", requires = "estimated", conflicts_with_all = ["directory", "manifest", "model", "split", "against"])]
+    #[arg(long, value_name = "TSV", requires = "estimated", conflicts_with_all = ["directory", "manifest", "model", "split", "against", "report"])]
     reference: Option<PathBuf>,
 
     /// What was found, in the same form
@@ -96,6 +116,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     {
         let durations = args.lists.durations.as_deref();
         return compare_lists(reference, estimated, durations, check_collar(args.lists.collar)?, args.format);
+    }
+    if let Some(page) = &args.page.report {
+        // Said before hours of work.
+        check_page(page)?;
     }
     let task = if args.data.has_labels() { Task::Tag } else { Task::Classify };
     let load = |kind: InputKind| model_choice::load(args.model.as_deref(), task, kind);
@@ -152,9 +176,12 @@ fn evaluate_classifier(args: &Args, named: Option<Model>) -> Result<ExitCode> {
             Some(Against::new(other.model(), Measured::Clips(others.evaluation()?), test))
         }
     };
+    let media = config.media();
     let source = config.directory.or(config.manifest).unwrap_or_default().display().to_string();
     let report = Report::new(classifier.model(), source, choice.name(), Measured::Clips(evaluation));
-    show(&Report { against, ..report }, args.format)
+    let report = Report { against, ..report };
+    write_page(args, classifier.model(), &media, &report, &Evaluated::Clips(scored), DEFAULT_COLLAR)?;
+    show(&report, args.format)
 }
 
 /// Of a model that says what happens when.
@@ -175,24 +202,64 @@ fn evaluate_tagger(args: &Args, model: Model) -> Result<ExitCode> {
     let options = data.media.clone();
     let evaluate = |tagger: &Tagger| {
         let bar = progress_bar(data.references.len());
-        let evaluation =
-            pool.install(|| evaluate_recordings(tagger, &data.references, &options, collar, &|_| bar.inc(1)));
+        let tagged = pool.install(|| tag_recordings(tagger, &data.references, &options, &|_| bar.inc(1)));
         bar.finish_and_clear();
-        evaluation
+        let evaluation = pool.install(|| tagged.evaluation(tagger, collar))?;
+        Ok::<_, Error>((tagged, evaluation))
     };
-    let evaluation = evaluate(&tagger)?;
+    let (tagged, evaluation) = evaluate(&tagger)?;
     let against = match &other {
         None => None,
         Some(other) => {
             say(format_args!("evaluating `{}` on the same recordings", other.model().header().name));
-            let others = evaluate(other)?;
+            let (_, others) = evaluate(other)?;
             let test = PairedComparison::Frames(PairedBootstrap::of(&evaluation, &others));
             Some(Against::new(other.model(), Measured::Frames(Box::new(others)), test))
         }
     };
     let name = data.choice.name();
     let report = Report::new(tagger.model(), data.source, name, Measured::Frames(Box::new(evaluation)));
-    show(&Report { against, ..report }, args.format)
+    let report = Report { against, ..report };
+    write_page(args, tagger.model(), &options, &report, &Evaluated::Recordings(tagged), collar)?;
+    show(&report, args.format)
+}
+
+/// Whether a page may be put there.
+///
+/// # Errors
+/// A place that cannot be written; a file there that is no page.
+pub fn check_page(path: &Path) -> Result<()> {
+    if path.is_file() && !is_page(&head_of(path)?) {
+        let message = "exists and is no page; it is not replaced: name another file";
+        return Err(Error::new(ErrorKind::Path, message).with_path(path));
+    }
+    AtomicFile::create(path).map(drop)
+}
+
+/// The page, where one is asked for.
+fn write_page(
+    args: &Args,
+    model: &Model,
+    media: &MediaOptions,
+    report: &Report,
+    evaluated: &Evaluated,
+    collar: f64,
+) -> Result<()> {
+    let Some(path) = &args.page.report else { return Ok(()) };
+    let title = format!("{} on {}", report.model.name, report.data);
+    let against = report.against.as_ref().map(|against| against.sentence(&report.model.name));
+    let answers = EvaluatedPart { part: &report.part, evaluated, measured: &report.evaluation, collar };
+    let page = EvaluationPage {
+        title: &title,
+        model,
+        source: &report.data,
+        answers: Some(answers),
+        training: None,
+        media,
+        said: against.into_iter().collect(),
+        embed: args.page.embed,
+    };
+    write_evaluation_page(path, &page, args.jobs.threads(evaluated.len()))
 }
 
 /// The table, and the JSON where it is asked for.

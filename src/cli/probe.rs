@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::media_args::VideoArgs;
+use super::media_args::{LimitArgs, VideoArgs};
 use super::{exit_code, one_input, refuse_stdin, report, written};
 use crate::Result;
 use crate::media::probe::{ProbeOptions, probe};
@@ -32,12 +32,15 @@ pub struct Args {
 
     #[command(flatten)]
     video: VideoArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
     refuse_stdin(&args.files)?;
     let mut writer = JsonWriter::new(Destination::new(None)?.harmless(), args.files.len() > 1);
-    let options = ProbeOptions { frames: args.frames, video: args.video.options() };
+    let options = ProbeOptions { frames: args.frames, video: args.video.options(&args.limits) };
     let mut failed = 0;
     for path in &args.files {
         let result = one_input(path, || probe(path, &options));

@@ -5,9 +5,12 @@ use std::process::ExitCode;
 
 use super::evaluate::{check_collar, progress_bar, threads};
 use super::inputs::refuse_overwriting;
+use super::media_args::MediaArgs;
 use super::{Jobs, exit_code, say};
 use crate::files::AtomicFile;
-use crate::report::{ReportOptions, Results, write_report};
+use crate::report::{
+    EvaluationPage, MAX_EVALUATED_ROWS, ReportOptions, Results, Summary, write_evaluation, write_report,
+};
 use crate::{Error, Result};
 
 const EXAMPLES: &str = "\
@@ -15,6 +18,7 @@ Examples:
   percept batch --task tag --frames nights/ -o results.jsonl
   percept report results.jsonl -o report.html
   percept report results.jsonl --reference labels/ -o report.html       with what is true beside it
+  percept report results.jsonl --channel 2 -o report.html               seen as it was heard, where batch had --channel 2
   percept report results.jsonl --embed -o report.html                   to be mailed: with the media themselves
 
 RESULTS are the JSON lines of percept batch, classify or tag, or JSON of the latter two. The page opens in any browser and
@@ -60,6 +64,9 @@ pub struct Args {
     title: Option<String>,
 
     #[command(flatten)]
+    media: MediaArgs,
+
+    #[command(flatten)]
     jobs: Jobs,
 }
 
@@ -79,37 +86,60 @@ pub fn run(args: Args) -> Result<ExitCode> {
         say(format_args!("{}: holds no results", args.results.display()));
     }
     let name = args.results.file_name().unwrap_or(args.results.as_os_str()).to_string_lossy();
+    let media = args.media.options();
     let options = ReportOptions {
         title: args.title.as_deref().unwrap_or(&name),
         root: args.root.as_deref(),
         reference: args.reference.as_deref().map(|path| (path, collar)),
-        pictures: !args.no_pictures,
+        pictures: (!args.no_pictures).then_some(&media),
         embed: args.embed,
     };
-    let out = AtomicFile::create(&args.output)?;
-    let folder = folder_of(&args.output)?;
-    let bar = progress_bar(results.rows.len());
     let pool = threads(args.jobs.threads(results.rows.len()))?;
-    let written =
-        pool.install(|| write_report(&results, &args.results, out, &folder, &options, &|| bar.inc(1)));
-    bar.finish_and_clear();
-    let (out, summary) = written.map_err(|error| error.with_path(&args.output))?;
-    out.commit()?;
+    let rows = results.rows.len();
+    let summary = write(&args.output, rows, |out, folder, on_row| {
+        pool.install(|| write_report(&results, &args.results, out, folder, &options, on_row))
+    })?;
     summary.messages.iter().for_each(say);
     if summary.missing > 0 {
         let (missing, rows) = (summary.missing, summary.rows);
         say(format_args!("{missing} of {rows} files are no longer where the results say (--root)"));
     }
-    let bytes = std::fs::metadata(&args.output).map_or(0, |metadata| metadata.len());
+    Ok(exit_code(results.num_problems))
+}
+
+/// Writes the page of an evaluation to `path`, and says so.
+pub fn write_evaluation_page(path: &Path, evaluation: &EvaluationPage, threads: usize) -> Result<()> {
+    let pool = super::evaluate::threads(threads)?;
+    let rows = evaluation.answers.as_ref().map_or(0, |answers| answers.evaluated.len());
+    write(path, rows.min(MAX_EVALUATED_ROWS), |out, folder, on_row| {
+        pool.install(|| write_evaluation(evaluation, out, folder, on_row))
+    })?;
+    Ok(())
+}
+
+/// Puts what `page` writes, of so many rows, under its name once all of it is there.
+fn write(
+    path: &Path,
+    rows: usize,
+    page: impl FnOnce(AtomicFile, &Path, &(dyn Fn() + Sync)) -> Result<(AtomicFile, Summary)>,
+) -> Result<Summary> {
+    let out = AtomicFile::create(path)?;
+    let folder = folder_of(path)?;
+    let bar = progress_bar(rows);
+    let written = page(out, &folder, &|| bar.inc(1));
+    bar.finish_and_clear();
+    let (out, summary) = written.map_err(|error| error.with_path(path))?;
+    out.commit()?;
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     say(format_args!(
         "{}: {} files, {} pictures, {} media inside, {:.1} MiB",
-        args.output.display(),
+        path.display(),
         summary.rows,
         summary.pictures,
         summary.embedded,
         bytes as f64 / (1 << 20) as f64
     ));
-    Ok(exit_code(results.num_problems))
+    Ok(summary)
 }
 
 /// The directory that links of the page start from.

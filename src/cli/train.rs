@@ -6,16 +6,18 @@ use std::process::ExitCode;
 use serde::de::DeserializeOwned;
 
 use super::data::DataArgs;
-use super::train_files::FileArgs;
+use super::report::write_evaluation_page;
+use super::train_files::{FileArgs, Files};
 use super::train_progress::{Progress, duration};
 use super::{exit_code, print, say, say_lines, stop_on_ctrl_c, train_runs};
-use crate::evaluate::Measured;
+use crate::evaluate::{DEFAULT_COLLAR, Measured};
 use crate::files::AtomicFile;
 use crate::model::Model;
 use crate::nn::{CellKind, Pooling};
+use crate::report::{EvaluatedPart, EvaluationPage, Training};
 use crate::train::runs::MAX_SEEDS;
 use crate::train::{
-    Baseline, Baselines, Event, Freeze, Outcome, Preset, Report, StopReason, Survey, TrainConfig,
+    Baseline, Baselines, Event, Freeze, Outcome, Part, Preset, Report, StopReason, Survey, TrainConfig,
     TrainOptions, adopt, load_base, train,
 };
 use crate::{Error, ErrorKind, Result};
@@ -25,6 +27,7 @@ Examples:
   percept train calls/ -o birds.safetensors             one folder a label
   percept train --manifest clips.csv -o birds.safetensors --group-column site
   percept train recordings/ --labels selections/ -o song.safetensors    tag what happens when
+  percept train calls/ -o birds.safetensors --report birds.html         and a page of how it went
   percept train calls/ -o birds.safetensors --preset crnn               convolutions first: better, slower
   percept train calls/ --print-config > birds.toml      every setting, with its default and meaning
   percept train --config birds.toml -o birds.safetensors --epochs 100
@@ -192,8 +195,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if !args.files.resume {
         files.mention_checkpoint();
     }
-    let options =
-        TrainOptions { checkpoint: files.checkpoint.clone(), resume: args.files.resume, strict: args.strict };
+    let options = TrainOptions {
+        checkpoint: files.checkpoint.clone(),
+        resume: args.files.resume,
+        strict: args.strict,
+        keep_answers: files.report.is_some(),
+    };
     let (mut progress, mut metrics) = (Progress::new(), files.metrics());
     let stop = stop_on_ctrl_c("stopping; the best epoch so far is kept (Ctrl-C again quits at once)")?;
     let mut on_event = |event| {
@@ -227,6 +234,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let is_drawn = files.draw_curves(&title(&name, &outcome), &outcome.history);
     say_lines(&measured(&outcome, baselines.as_ref()));
+    let is_reported = write_page(&config, &files, &name, &outcome, baselines.as_ref(), &warnings);
     let left_out = failures.len();
     if left_out > 0 {
         say(format_args!("{left_out} clips could not be read and were left out; the report lists them"));
@@ -238,7 +246,46 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let failed = |part: &Option<Measured>| part.as_ref().map_or(0, |e| e.failures().len());
     let diverged = usize::from(outcome.stop_reason == StopReason::Diverged);
     let failed = left_out + failed(&report.validation) + failed(&report.test);
-    Ok(exit_code(failed + diverged + usize::from(!is_drawn) + usize::from(metrics.has_failed)))
+    let unwritten =
+        [!is_drawn, !is_reported, metrics.has_failed].into_iter().filter(|&failed| failed).count();
+    Ok(exit_code(failed + diverged + unwritten))
+}
+
+/// False where the page could not be written, which is said: the model is there.
+fn write_page(
+    config: &TrainConfig,
+    files: &Files,
+    name: &str,
+    outcome: &Outcome,
+    baselines: Option<&Baselines>,
+    warnings: &[String],
+) -> bool {
+    let Some(path) = &files.report else { return true };
+    let source = config.data.directory.as_ref().or(config.data.manifest.as_ref());
+    let source = source.map_or(String::new(), |path| path.display().to_string());
+    let answers = outcome.answers.as_ref().and_then(|answers| {
+        let measured = if answers.part == Part::Test { &outcome.test } else { &outcome.validation };
+        let (part, evaluated) = (answers.part.name(), &answers.evaluated);
+        Some(EvaluatedPart { part, evaluated, measured: measured.as_ref()?, collar: DEFAULT_COLLAR })
+    });
+    let page = EvaluationPage {
+        title: &title(name, outcome),
+        model: &outcome.model,
+        source: &source,
+        answers,
+        training: Some(Training {
+            history: &outcome.history,
+            best_epoch: outcome.best_epoch,
+            label_counts: &outcome.label_counts,
+            seconds: outcome.seconds,
+            baselines,
+        }),
+        media: &config.data.media(),
+        said: warnings.iter().map(|warning| format!("warning: {warning}")).collect(),
+        embed: files.embed,
+    };
+    let written = write_evaluation_page(path, &page, rayon::current_num_threads());
+    written.map_err(|error| say(format_args!("error: the page was not written: {error}"))).is_ok()
 }
 
 /// The configuration file, or the defaults, with the flags on top.

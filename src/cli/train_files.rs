@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::evaluate::PageArgs;
 use super::say;
 use crate::files::AtomicFile;
 use crate::output::preview::{Curves, Line, Plot};
@@ -30,13 +31,21 @@ pub struct FileArgs {
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     metrics: Option<PathBuf>,
 
-    /// Draw losses and accuracies over the epochs at the end, as a PNG picture
+    /// Draw losses and accuracies over the epochs at the end, as a picture: PNG, or SVG where FILE ends so
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     curves: Option<PathBuf>,
+
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 /// Whether a file that begins so is one of those that training writes under a flag.
 type Kind = fn(&[u8]) -> bool;
+
+/// Whether a file that begins so is a page, or nothing yet.
+pub fn is_page(bytes: &[u8]) -> bool {
+    bytes.is_empty() || bytes.starts_with(b"<!doctype html>")
+}
 
 /// Where they go.
 #[derive(Debug)]
@@ -44,17 +53,21 @@ pub struct Files {
     pub checkpoint: Option<PathBuf>,
     metrics: Option<PathBuf>,
     curves: Option<PathBuf>,
+    pub report: Option<PathBuf>,
+    /// Whether media go into the report.
+    pub embed: bool,
 }
 
 impl FileArgs {
     /// Several trainings have no files of their own beside their models.
     pub fn refuse_for_runs(&self) -> Result<()> {
-        let given = [&self.checkpoint, &self.metrics, &self.curves].iter().any(|file| file.is_some());
+        let given = [&self.checkpoint, &self.metrics, &self.curves, &self.page.report]
+            .iter()
+            .any(|file| file.is_some());
         if !given && !self.resume {
             return Ok(());
         }
-        let message =
-            "--resume, --checkpoint, --metrics and --curves are for one training, not for --folds or --seeds";
+        let message = "--resume, --checkpoint, --metrics, --curves and --report are for one training, not for --folds or --seeds";
         Err(Error::new(ErrorKind::Config, message))
     }
 
@@ -71,12 +84,19 @@ impl FileArgs {
             true => None,
             false => Some(self.checkpoint.clone().unwrap_or_else(usual)),
         };
-        let files = Files { checkpoint, metrics: self.metrics.clone(), curves: self.curves.clone() };
+        let files = Files {
+            checkpoint,
+            metrics: self.metrics.clone(),
+            curves: self.curves.clone(),
+            report: self.page.report.clone(),
+            embed: self.page.embed,
+        };
         let mut places = vec![place(model)];
-        let all: [(&Option<PathBuf>, Kind); 3] = [
+        let all: [(&Option<PathBuf>, Kind); 4] = [
             (&files.checkpoint, is_checkpoint),
             (&files.metrics, |bytes| bytes.is_empty() || bytes.starts_with(b"{\"epoch\":")),
-            (&files.curves, |bytes| bytes.starts_with(b"\x89PNG")),
+            (&files.curves, |bytes| bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"<svg")),
+            (&files.report, is_page),
         ];
         for (path, is_own_kind) in all {
             let Some(path) = path else { continue };
@@ -108,7 +128,7 @@ fn place(path: &Path) -> PathBuf {
 }
 
 /// The first bytes of a file, as many as tell what it is.
-fn head_of(path: &Path) -> Result<Vec<u8>> {
+pub fn head_of(path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     let file = File::open(path).map_err(|error| Error::io(&error, path))?;
     file.take(4096).read_to_end(&mut head).map_err(|error| Error::io(&error, path))?;

@@ -4,17 +4,25 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Evaluation, Failure, McNemar};
+use super::{Evaluation, Failure, LabelCurves, McNemar};
 use crate::media::MediaOptions;
-use crate::pipeline::Classifier;
+use crate::pipeline::{Classification, Classifier};
 use crate::{Error, ErrorKind, Result};
 
 /// Clips with their scores.
 pub struct Scored {
     /// The model's labels.
-    labels: Vec<String>,
-    /// Path, true label, and the scores of all labels or why there are none.
-    clips: Vec<(PathBuf, usize, Result<Vec<f32>>)>,
+    pub labels: Vec<String>,
+    pub clips: Vec<ScoredClip>,
+}
+
+/// A clip, what is true of it, and what a model says.
+pub struct ScoredClip {
+    pub path: PathBuf,
+    /// The true label, as its place among the model's.
+    pub label: usize,
+    /// The answer, or why there is none.
+    pub result: Result<Classification>,
 }
 
 /// Classifies every clip (its path, and the index of its label in the model) on all cores. `on_file` hears of each
@@ -26,9 +34,9 @@ pub fn score_files(
     on_file: &(dyn Fn(&Path) + Sync),
 ) -> Scored {
     let score = |&(path, label): &(&Path, usize)| {
-        let result = classifier.classify_file(path, options).map(|result| result.scores);
+        let result = classifier.classify_file(path, options);
         on_file(path);
-        (path.to_path_buf(), label, result)
+        ScoredClip { path: path.to_path_buf(), label, result }
     };
     Scored {
         labels: classifier.model().header().labels.clone(),
@@ -57,12 +65,12 @@ impl Scored {
     pub fn evaluation(&self) -> Result<Evaluation> {
         let (mut truth, mut predicted, mut scores) = (Vec::new(), Vec::new(), Vec::new());
         let mut failures = Vec::new();
-        for (path, label, result) in &self.clips {
+        for ScoredClip { path, label, result } in &self.clips {
             match result {
-                Ok(clip_scores) => {
+                Ok(answer) => {
                     truth.push(*label);
-                    predicted.push(best(clip_scores));
-                    scores.push(clip_scores.clone());
+                    predicted.push(best(&answer.scores));
+                    scores.push(answer.scores.clone());
                 }
                 Err(error) => failures.push(Failure::new(path, error)),
             }
@@ -78,12 +86,25 @@ impl Scored {
 
     /// McNemar's test against another model on the same clips in the same order, over those that both could read.
     pub fn against(&self, other: &Self) -> McNemar {
-        let right = |(_, label, scores): &(PathBuf, usize, Result<Vec<f32>>)| {
-            scores.as_ref().ok().map(|scores| best(scores) == *label)
+        let each =
+            self.clips.iter().map(ScoredClip::is_right).zip(other.clips.iter().map(ScoredClip::is_right));
+        McNemar::of(each.filter_map(|(a, b)| a.zip(b)))
+    }
+
+    /// One for each label, in the model's order.
+    pub fn curves(&self) -> Vec<LabelCurves> {
+        let of_label = |k: usize| {
+            let scored = |clip: &ScoredClip| Some((clip.result.as_ref().ok()?.scores[k], clip.label == k));
+            LabelCurves::of(self.clips.iter().filter_map(scored).collect())
         };
-        McNemar::of(
-            self.clips.iter().map(right).zip(other.clips.iter().map(right)).filter_map(|(a, b)| a.zip(b)),
-        )
+        (0..self.labels.len()).into_par_iter().map(of_label).collect()
+    }
+}
+
+impl ScoredClip {
+    /// Whether the highest score is at the true label; `None` where the clip could not be read.
+    pub fn is_right(&self) -> Option<bool> {
+        self.result.as_ref().ok().map(|answer| best(&answer.scores) == self.label)
     }
 }
 

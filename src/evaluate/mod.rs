@@ -3,6 +3,7 @@
 mod against;
 mod bootstrap;
 mod classification;
+mod curves;
 pub mod events;
 mod files;
 mod report;
@@ -17,10 +18,14 @@ use serde::{Deserialize, Serialize};
 pub use against::{Against, McNemar, PairedBootstrap, PairedComparison};
 pub use bootstrap::{Counted, Difference, interval_95};
 pub use classification::{ClassMetrics, Evaluation, Failure, wilson};
-pub use files::{Scored, evaluate_files, score_files};
+pub use curves::{LabelCurves, MAX_CURVE_POINTS, PrecisionRecall};
+pub use files::{Scored, ScoredClip, evaluate_files, score_files};
 pub use report::{EvaluatedModel, Report};
 pub use segmentation::{Segmentation, segmentation};
-pub use tagging::{DEFAULT_COLLAR, FrameScores, LabelFrames, Reference, TagEvaluation, evaluate_recordings};
+pub use tagging::{
+    DEFAULT_COLLAR, Found, FrameScores, LabelFrames, Reference, TagEvaluation, TaggedRecordings,
+    evaluate_recordings, tag_recordings,
+};
 pub(crate) use tagging::{frame_events, held};
 pub use tune::{Goal, TuneReport, tune};
 
@@ -32,6 +37,28 @@ pub enum Measured {
     Clips(Evaluation),
     /// Of task `tag`.
     Frames(Box<TagEvaluation>),
+}
+
+/// Answers beside what is true, which [`Measured`] sums up.
+pub enum Evaluated {
+    /// Of task `classify`.
+    Clips(Scored),
+    /// Of task `tag`.
+    Recordings(TaggedRecordings),
+}
+
+impl Evaluated {
+    /// Recordings, those that could not be read among them.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Clips(scored) => scored.clips.len(),
+            Self::Recordings(TaggedRecordings(recordings)) => recordings.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Measured {

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{Counted, interval_95};
 use super::events::{Collar, Comparison, Psds, SHARE_OF_LENGTH, compare, event_based};
-use super::{Failure, Segmentation, segmentation};
+use super::{Failure, LabelCurves, Segmentation, segmentation};
 use crate::decide::calibration::Reliability;
 use crate::decide::{FrameEvent, Rule, Thresholds};
-use crate::event::Event;
+use crate::event::{Event, ScoredEvent};
 use crate::labels::EventLists;
-use crate::media::MediaOptions;
-use crate::pipeline::Tagger;
+use crate::media::{Media, MediaOptions};
+use crate::pipeline::{Tagged, Tagger};
 use crate::time::FrameClock;
 use crate::{Error, ErrorKind, Result};
 
@@ -38,6 +38,8 @@ pub struct TagEvaluation {
     pub frames: FrameScores,
     /// Labels of frames as stretches; only where labels exclude each other.
     pub segmentation: Option<Segmentation>,
+    /// `confusion[truth][said]`: frames, in the model's order of labels; only where labels exclude each other.
+    pub confusion: Option<Vec<Vec<usize>>>,
     pub events: Comparison,
     /// 95% interval of the F1 of events, by drawing recordings; null for fewer than two.
     pub event_f1_interval_95: Option<[f64; 2]>,
@@ -81,16 +83,45 @@ pub struct LabelFrames {
     pub support: usize,
 }
 
+/// Recordings with what a tagger found in them.
+pub struct TaggedRecordings(pub Vec<(Reference, Result<Found>)>);
+
 /// What was found in one recording.
-struct Found {
-    scores: Vec<f32>,
+pub struct Found {
+    /// `[T, K]`
+    pub scores: Vec<f32>,
+    /// Their times are the model's: labels of a video count from its first frame.
+    pub scored_events: Vec<ScoredEvent>,
+    pub num_frames: usize,
+    pub media: Media,
+    /// As `scored_events`.
     events: Vec<Event>,
-    seconds: f64,
-    num_frames: usize,
 }
 
-/// Tags every recording on all cores; `on_file` hears of each that is done, in any order. Files that cannot be read are
-/// listed and count nowhere else.
+/// Tags every recording on all cores; `on_file` hears of each that is done, in any order.
+pub fn tag_recordings(
+    tagger: &Tagger,
+    recordings: &[Reference],
+    options: &MediaOptions,
+    on_file: &(dyn Fn(&Path) + Sync),
+) -> TaggedRecordings {
+    let tag = |reference: &Reference| {
+        let mut scores = Vec::new();
+        let mut keep = |piece: &[f32]| {
+            scores.extend_from_slice(piece);
+            Ok(())
+        };
+        let tagged = tagger.tag_file(&reference.path, options, &Default::default(), &mut keep);
+        on_file(&reference.path);
+        let Tagged { frame_events, num_frames, media, .. } = tagged?;
+        let scored_events: Vec<ScoredEvent> = frame_events.iter().map(|event| tagger.scored(event)).collect();
+        let events = scored_events.iter().map(ScoredEvent::event).collect();
+        Ok(Found { scores, scored_events, num_frames, media, events })
+    };
+    TaggedRecordings(recordings.par_iter().map(|reference| (reference.clone(), tag(reference))).collect())
+}
+
+/// As [`tag_recordings`], and counts what was right. Files that cannot be read are listed and count nowhere else.
 ///
 /// # Errors
 /// Where none can be read.
@@ -101,47 +132,62 @@ pub fn evaluate_recordings(
     collar: f64,
     on_file: &(dyn Fn(&Path) + Sync),
 ) -> Result<TagEvaluation> {
-    let tag = |reference: &Reference| {
-        let mut scores = Vec::new();
-        let mut keep = |piece: &[f32]| {
-            scores.extend_from_slice(piece);
-            Ok(())
-        };
-        let tagged = tagger.tag_file(&reference.path, options, &Default::default(), &mut keep)?;
-        // By the model's clock: labels of a video count from its first frame.
-        let events = tagged.frame_events.iter().map(|event| tagger.scored(event).event()).collect();
-        Ok(Found { scores, events, seconds: tagged.media.duration(), num_frames: tagged.num_frames })
-    };
-    let results: Vec<Result<Found>> = recordings
-        .par_iter()
-        .map(|reference| {
-            let found = tag(reference);
-            on_file(&reference.path);
-            found
-        })
-        .collect();
-    let (mut pairs, mut failures) = (Vec::new(), Vec::new());
-    for (reference, result) in recordings.iter().zip(results) {
-        match result {
-            Ok(found) => pairs.push((reference, found)),
-            Err(error) => failures.push(Failure::new(&reference.path, &error)),
-        }
-    }
-    if pairs.is_empty() {
-        let first = failures.first().map_or("there are none".to_string(), ToString::to_string);
-        let message = format!("none of {} recordings could be read; the first: {first}", recordings.len());
-        return Err(Error::new(ErrorKind::Dataset, message));
-    }
-    Ok(TagEvaluation { failures, ..judge(tagger, &pairs, collar) })
+    tag_recordings(tagger, recordings, options, on_file).evaluation(tagger, collar)
 }
 
-fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEvaluation {
+impl TaggedRecordings {
+    /// What was right and wrong; `tagger` has found it, and `collar` are seconds by which the ends of an event may be off.
+    ///
+    /// # Errors
+    /// Where none could be read.
+    pub fn evaluation(&self, tagger: &Tagger, collar: f64) -> Result<TagEvaluation> {
+        let failures: Vec<Failure> = self
+            .0
+            .iter()
+            .filter_map(|(reference, result)| Some(Failure::new(&reference.path, result.as_ref().err()?)))
+            .collect();
+        let pairs: Vec<(&Reference, &Found)> = self.pairs().collect();
+        if pairs.is_empty() {
+            let first = failures.first().map_or("there are none".to_string(), ToString::to_string);
+            let count = self.0.len();
+            let message = format!("none of {count} recordings could be read; the first: {first}");
+            return Err(Error::new(ErrorKind::Dataset, message));
+        }
+        Ok(TagEvaluation { failures, ..judge(tagger, &pairs, collar) })
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&Reference, &Found)> {
+        self.0.iter().filter_map(|(reference, result)| Some((reference, result.as_ref().ok()?)))
+    }
+
+    /// Of the scores of frames, one for each label, in the model's order.
+    pub fn curves(&self, tagger: &Tagger) -> Vec<LabelCurves> {
+        let labels = &tagger.model().header().labels;
+        let background = background_of(tagger);
+        let mut scored: Vec<Vec<(f32, bool)>> = vec![Vec::new(); labels.len()];
+        for (reference, found) in self.pairs() {
+            let events: Vec<FrameEvent> = frame_events(&reference.events, labels, tagger.clock());
+            let truth = held(&events, found.num_frames, labels.len(), background);
+            for (i, (&score, holds)) in found.scores.iter().zip(truth).enumerate() {
+                scored[i % labels.len()].push((score, holds));
+            }
+        }
+        scored.into_par_iter().map(LabelCurves::of).collect()
+    }
+}
+
+/// The label of frames in which nothing else holds.
+fn background_of(tagger: &Tagger) -> Option<usize> {
+    match tagger.rule() {
+        Rule::Exclusive(rule) => rule.background,
+        Rule::Thresholds(_) | Rule::Onsets(_) => None,
+    }
+}
+
+fn judge(tagger: &Tagger, pairs: &[(&Reference, &Found)], collar: f64) -> TagEvaluation {
     let labels = &tagger.model().header().labels;
-    let exclusive = match tagger.rule() {
-        Rule::Exclusive(rule) => Some(rule.background),
-        _ => None,
-    };
-    let background = exclusive.flatten();
+    let is_exclusive = matches!(tagger.rule(), Rule::Exclusive(_));
+    let background = background_of(tagger);
     let (mut truth_lists, mut found_lists) = (EventLists::new(), EventLists::new());
     let mut counts = vec![Counts::default(); labels.len()];
     let (mut frames, mut right) = (0, 0);
@@ -162,8 +208,8 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
             right += usize::from(truth == said);
             counts.iter_mut().zip(truth.iter().zip(said)).for_each(|(c, (&truth, &said))| c.add(truth, said));
         }
-        match exclusive {
-            Some(_) => {
+        match is_exclusive {
+            true => {
                 let first = |holds: &[bool]| holds.iter().position(|&holds| holds).unwrap_or(0);
                 let numbers = |all: &[bool]| all.chunks_exact(labels.len()).map(first).collect::<Vec<_>>();
                 let (truth, said) = (numbers(&truth), numbers(&said));
@@ -176,29 +222,40 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, Found)], collar: f64) -> TagEval
                 ));
                 stretches.push((truth, said));
             }
-            None => reliability.extend(found.scores.iter().copied().zip(truth.iter().copied())),
+            false => reliability.extend(found.scores.iter().copied().zip(truth.iter().copied())),
         }
         truth_lists.insert(name.clone(), reference.events.clone());
         found_lists.insert(name, found.events.clone());
     }
     let each = stretches.iter().map(|(truth, said)| (truth.as_slice(), said.as_slice()));
+    let confusion = is_exclusive.then(|| confusion(&stretches, labels.len()));
     let each_counted: Vec<Counted> = counted.iter().map(|(_, counted)| *counted).collect();
     let interval = |figure| interval_95(&each_counted, figure);
     TagEvaluation {
         recordings: pairs.len(),
-        seconds: pairs.iter().map(|(_, found)| found.seconds).sum(),
+        seconds: pairs.iter().map(|(_, found)| found.media.duration()).sum(),
         frames: FrameScores {
             accuracy_interval_95: interval(Counted::accuracy),
             f1_interval_95: interval(Counted::frame_f1),
             ..FrameScores::new(frames, right, &counts, labels, background)
         },
-        segmentation: exclusive.map(|background| segmentation(each, background)),
+        segmentation: is_exclusive.then(|| segmentation(each, background)),
+        confusion,
         events: Comparison { psds: psds_of(tagger, pairs), ..compare(&truth_lists, &found_lists, collar) },
         event_f1_interval_95: interval(Counted::event_f1),
         reliability: Reliability::new(reliability),
         failures: vec![],
         counted,
     }
+}
+
+/// Frames by true and said label.
+fn confusion(stretches: &[(Vec<usize>, Vec<usize>)], num_labels: usize) -> Vec<Vec<usize>> {
+    let mut counts = vec![vec![0; num_labels]; num_labels];
+    for (truth, said) in stretches {
+        truth.iter().zip(said).for_each(|(&truth, &said)| counts[truth][said] += 1);
+    }
+    counts
 }
 
 /// One recording, for what is drawn from many.
@@ -236,7 +293,7 @@ fn count(
 }
 
 /// With one threshold for all labels, in the place of their own.
-fn psds_of(tagger: &Tagger, pairs: &[(&Reference, Found)]) -> Option<Psds> {
+fn psds_of(tagger: &Tagger, pairs: &[(&Reference, &Found)]) -> Option<Psds> {
     const THRESHOLDS: usize = 50;
     let Rule::Thresholds(rule) = tagger.rule() else { return None };
     let labels = &tagger.model().header().labels;
@@ -254,7 +311,8 @@ fn psds_of(tagger: &Tagger, pairs: &[(&Reference, Found)]) -> Option<Psds> {
         })
         .collect();
     let reference = pairs.iter().map(|(reference, _)| (name(reference), reference.events.clone())).collect();
-    let durations = pairs.iter().map(|(reference, found)| (name(reference), found.seconds)).collect();
+    let durations =
+        pairs.iter().map(|(reference, found)| (name(reference), found.media.duration())).collect();
     Psds::of(&reference, &durations, &points).ok()
 }
 

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{MAX_LABEL_BYTES, Parsed, Row, TimedLabel, seconds};
+use super::{MAX_LABEL_BYTES, Parsed, Row, TimedLabel, check_rows, seconds};
 use crate::error::Position;
 use crate::event::Event;
 use crate::files::read_text;
@@ -40,6 +40,7 @@ fn parse(text: &str) -> Result<EventLists> {
 
 /// Number, file and event of each line.
 fn lines(text: &str) -> Result<Vec<(u64, String, Option<Event>)>> {
+    check_rows(text)?;
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let fields: Vec<&str> = line.split('\t').map(str::trim).collect();

@@ -16,11 +16,13 @@ pub use dcase::{EventLists, read_dcase, read_durations};
 pub use pairing::{Annotation, Annotations, read_labels};
 
 use crate::error::Position;
-use crate::files::{decode_text, read_limited};
+use crate::files::{decode_text, read_lines};
 use crate::{Error, ErrorKind, Result, model};
 
 /// Largest file of labels that is read, in bytes.
 pub const MAX_LABEL_BYTES: u64 = 64 << 20;
+/// Most rows of one: all events of a large collection in a table.
+pub const MAX_ROWS: usize = 5_000_000;
 /// The latest that an event may end, in seconds: 11 days.
 pub const MAX_SECONDS: f64 = 1e6;
 
@@ -116,7 +118,7 @@ impl Parsed {
 
 /// Reads one file of labels.
 fn read_file(path: &Path, options: &LabelOptions) -> Result<Parsed> {
-    let bytes = read_limited(path, "a file of labels is due", MAX_LABEL_BYTES)?;
+    let bytes = read_lines(path, "a file of labels is due", MAX_LABEL_BYTES)?;
     decode(bytes).and_then(|text| parse(&text, options)).map_err(|error| error.with_path(path))
 }
 
@@ -135,13 +137,28 @@ fn parse(text: &str, options: &LabelOptions) -> Result<Parsed> {
     if text.trim().is_empty() {
         return Ok(Parsed::default());
     }
-    match options.format.map_or_else(|| guess(text, options), Ok)? {
+    let format = options.format.map_or_else(|| guess(text, options), Ok)?;
+    // A line of two bytes takes a hundred in memory; equal frames that follow each other are one.
+    if format != LabelFormat::Frames {
+        check_rows(text)?;
+    }
+    match format {
         LabelFormat::Table | LabelFormat::Raven => segments::parse(text, options),
         LabelFormat::Dcase => dcase::rows(text),
         LabelFormat::Audacity => audacity::parse(text),
         LabelFormat::Textgrid => textgrid::parse(text, &options.tier).map(Parsed::of_one_recording),
         LabelFormat::Frames => frames::parse(text, options.frame_hop).map(Parsed::of_one_recording),
     }
+}
+
+/// # Errors
+/// [`ErrorKind::Limit`] for more than [`MAX_ROWS`].
+fn check_rows(text: &str) -> Result<()> {
+    if text.bytes().filter(|&byte| byte == b'\n').count() <= MAX_ROWS {
+        return Ok(());
+    }
+    let message = format!("holds more than {MAX_ROWS} lines, the most that is read of a file of labels");
+    Err(Error::new(ErrorKind::Limit, message))
 }
 
 /// What the first lines look like.

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// Labels of the tier called `tier`; with "" of the only one. An interval without text is a gap.
 pub(super) fn parse(text: &str, tier: &str) -> Result<Vec<TimedLabel>> {
-    let mut tokens = Tokens { text, rest: text };
+    let mut tokens = Tokens { rest: text, counted: text, line: 1 };
     let kinds = [tokens.text()?.0, tokens.text()?.0];
     if kinds != ["ooTextFile", "TextGrid"] {
         return Err(wrong("is no TextGrid".to_string()));
@@ -31,8 +31,10 @@ pub(super) fn parse(text: &str, tier: &str) -> Result<Vec<TimedLabel>> {
 }
 
 struct Tokens<'a> {
-    text: &'a str,
     rest: &'a str,
+    /// Where `line` was counted: the lines before are not looked at again.
+    counted: &'a str,
+    line: u64,
 }
 
 enum Token<'a> {
@@ -41,12 +43,15 @@ enum Token<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    fn line(&self) -> u64 {
-        let read = &self.text[..self.text.len() - self.rest.len()];
-        1 + read.bytes().filter(|&b| b == b'\n').count() as u64
+    /// Of what was read last.
+    fn line(&mut self) -> u64 {
+        let read = &self.counted[..self.counted.len() - self.rest.len()];
+        self.line += read.bytes().filter(|&b| b == b'\n').count() as u64;
+        self.counted = self.rest;
+        self.line
     }
 
-    fn wrong(&self, message: &str) -> Error {
+    fn wrong(&mut self, message: &str) -> Error {
         wrong(message.to_string()).at(Position::Line(self.line()))
     }
 

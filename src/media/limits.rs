@@ -6,6 +6,8 @@ pub const MIN_SAMPLE_RATE: u32 = 100;
 pub const MAX_SAMPLE_RATE: u32 = 1_000_000;
 /// Most channels in one stream (microphone arrays have hundreds).
 pub const MAX_CHANNELS: usize = 1024;
+/// Longest sound or video, in seconds, where nobody allows more: 11 days. It streams through memory, so only patience ends.
+pub const MAX_DURATION: f64 = 1e6;
 /// Most mono samples held in memory by [`load_audio`](super::load_audio): 4 GiB of f32, six hours at 48 kHz.
 pub const MAX_SAMPLES_IN_MEMORY: usize = 1 << 30;
 /// Samples (over all channels) in one block of a reader of ours.
@@ -51,6 +53,8 @@ pub const MAX_SILENCE_SECONDS: u64 = 600;
 pub const MAX_TRAILING_TAG: u64 = 4096;
 /// Widest and highest picture, in pixels.
 pub const MAX_FRAME_SIDE: u32 = 16_384;
+/// Most pixels of one picture: in RGB, they take [`MAX_FRAME_BYTES`].
+pub const MAX_PIXELS: u64 = MAX_FRAME_BYTES / 3;
 /// Most memory that the decoder of one picture may take, in bytes.
 pub const MAX_FRAME_BYTES: u64 = 512 << 20;
 /// Most memory for pictures of a directory that are decoded ahead, in bytes.
@@ -59,6 +63,11 @@ pub const MAX_BYTES_AHEAD: u64 = 256 << 20;
 pub const MAX_STEP_SECONDS: f64 = 10.0;
 /// Most pictures of one video.
 pub const MAX_FRAMES: usize = 10_000_000;
+/// Most pictures of an animated GIF, PNG or WebP, where nobody allows more: hours of them. 20 bytes make a picture.
+pub const MAX_ANIMATION_FRAMES: usize = 100_000;
+/// Most pixels of all pictures of an animation together, of which each is drawn whole, however little of it changes: an hour
+/// of a screen of 1920 x 1080, with 13 pictures a second.
+pub const MAX_ANIMATION_PIXELS: u64 = 100_000_000_000;
 /// Fastest video, in frames a second.
 pub const MAX_FPS: f64 = 100_000.0;
 /// Longest `frames.json` beside pictures, in bytes.

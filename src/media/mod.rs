@@ -47,6 +47,8 @@ pub struct AudioOptions {
     pub channel: Option<usize>,
     /// Audio track, counted from 0 among the audio tracks; `None` takes the file's default.
     pub audio_track: Option<usize>,
+    /// Longest sound that is read, in seconds; `None`: [`limits::MAX_DURATION`], or of a pipe without end.
+    pub max_duration: Option<f64>,
 }
 
 /// Decoded, mixed-down and resampled audio, and what the file was.

@@ -213,6 +213,16 @@ pub(super) fn claimed_length(path: &Path, length: u64) -> u64 {
     length
 }
 
+/// Where the names stand of boxes whose content no video needs; `None` where a box does not fit into that which it lies in.
+#[cfg(feature = "h264")]
+pub(super) fn needless_boxes(path: &Path) -> Option<Vec<u64>> {
+    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_MP4_BOXES };
+    let length = reader.file.metadata().ok()?.len();
+    let mut found = Vec::new();
+    reader.needless(b"file", (0, length), &mut found)?;
+    Some(found)
+}
+
 /// The tracks that hold pictures of chapters for other tracks, by their ids.
 #[cfg(feature = "h264")]
 pub(super) fn chapter_tracks(path: &Path) -> Vec<u32> {
@@ -314,6 +324,28 @@ impl BoxReader {
             position = end;
         }
         found
+    }
+
+    /// Adds where the names of needless boxes stand within the box `parent`, whose children fill it.
+    fn needless(&mut self, parent: &[u8; 4], span: Span, found: &mut Vec<u64>) -> Option<()> {
+        // What the file ends with may be cut off.
+        let end = if parent == b"file" { u64::MAX } else { span.1 };
+        let mut position = span.0;
+        while position.checked_add(8)? <= span.1 {
+            let (name, body, box_end) = self.next(position, end)?;
+            match (parent, &name) {
+                (_, b"meta" | b"udta" | b"emsg") => found.push(position + 4),
+                (b"file", b"moov" | b"moof")
+                | (b"moov", b"trak" | b"mvex")
+                | (b"trak", b"mdia" | b"edts")
+                | (b"mdia", b"minf")
+                | (b"minf", b"stbl" | b"dinf")
+                | (b"moof", b"traf") => self.needless(&name, (body, box_end), found)?,
+                _ => {}
+            }
+            position = box_end;
+        }
+        Some(())
     }
 
     fn bytes(&mut self, span: Span, at_most: u64) -> Option<Vec<u8>> {

@@ -9,6 +9,7 @@ use symphonia::core::codecs::video::VideoCodecId;
 use symphonia::core::codecs::video::well_known::*;
 use symphonia::core::formats::FormatReader;
 
+use super::limits::MAX_DURATION;
 use super::reader::{AudioReader, StreamInfo, may_ffmpeg_help, open_regular};
 use super::sniff::{Container, sniff};
 use super::video::{self, VideoInfo, VideoOptions, VideoReader};
@@ -95,7 +96,7 @@ pub struct FrameTimes {
     pub files: Vec<String>,
 }
 
-/// What to say of a file beside its streams.
+/// What to say of a file beside its streams. `video.max_duration` holds for sound, too.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProbeOptions {
     /// The time of each frame of all video streams, or of that which `video` names.
@@ -149,7 +150,7 @@ fn probe_any(path: &Path, options: &ProbeOptions) -> Result<Probe> {
             let info = reader.info().clone();
             let mut probe =
                 Probe { container: info.container.clone(), streams: Vec::new(), warnings: Vec::new() };
-            let stream = counted(AudioStream::new(0, 0, &info, true), reader, &mut probe.warnings);
+            let stream = counted(AudioStream::new(0, 0, &info, true), reader, options, &mut probe.warnings);
             probe.streams.push(Stream::Audio(stream));
             Ok(probe)
         }
@@ -235,7 +236,7 @@ fn from_tracks(
                 // The default needs no number, which tracks of an unknown codec may leave open.
                 let asked = (!stream.default).then_some(audio_track);
                 audio_track += 1;
-                Stream::Audio(decoded(path, asked, stream, &mut warnings))
+                Stream::Audio(decoded(path, asked, stream, options, &mut warnings))
             }
             Some(CodecParameters::Video(parameters)) => {
                 video_track += 1;
@@ -296,7 +297,7 @@ fn from_ffmpeg(path: &Path, native: &Error, options: &ProbeOptions) -> Result<Pr
                 let mut stream = AudioStream::new(index, audio_track, &info, audio_track == default);
                 stream.language = found.language();
                 audio_track += 1;
-                Stream::Audio(decoded(path, Some(audio_track - 1), stream, &mut warnings))
+                Stream::Audio(decoded(path, Some(audio_track - 1), stream, options, &mut warnings))
             }
             "video" => {
                 video_track += usize::from(found.is_video());
@@ -341,10 +342,11 @@ fn decoded(
     path: &Path,
     asked: Option<usize>,
     stream: AudioStream,
+    options: &ProbeOptions,
     warnings: &mut Vec<String>,
 ) -> AudioStream {
     match AudioReader::open(path, asked) {
-        Ok(reader) => counted(stream, reader, warnings),
+        Ok(reader) => counted(stream, reader, options, warnings),
         Err(error) => {
             let track = stream.audio_track;
             warnings.push(format!("audio track {track} cannot be decoded: {}", error.message));
@@ -354,26 +356,34 @@ fn decoded(
 }
 
 /// Decodes to the end, to know the exact number of samples, and what the decoder knows better than the header.
-fn counted(stream: AudioStream, mut reader: AudioReader, warnings: &mut Vec<String>) -> AudioStream {
+fn counted(
+    stream: AudioStream,
+    reader: AudioReader,
+    options: &ProbeOptions,
+    warnings: &mut Vec<String>,
+) -> AudioStream {
+    let mut reader = reader.with_max_duration(options.video.max_duration.unwrap_or(MAX_DURATION));
     let mut block = Vec::new();
     let error = loop {
         match reader.next_block(&mut block) {
             Ok(true) => {}
             Ok(false) => break None,
-            Err(error) => break Some(error.message),
+            Err(error) => break Some(error),
         }
     };
+    // What was counted up to a limit is not all.
+    let is_all = error.as_ref().is_none_or(|error| error.kind != ErrorKind::Limit);
     let about = format!("audio track {}: ", stream.audio_track);
     let none = (reader.num_samples() == 0).then(|| "it holds no samples".to_string());
-    let said = reader.warnings().iter().cloned().chain(error).chain(none);
+    let said = reader.warnings().iter().cloned().chain(error.map(|error| error.message)).chain(none);
     warnings.extend(said.map(|warning| about.clone() + &warning));
     let info = reader.info();
     AudioStream {
         codec: info.codec.clone(),
         sample_rate: info.sample_rate,
         channels: info.channels,
-        num_samples: Some(reader.num_samples()),
-        duration: Some(reader.num_samples() as f64 / f64::from(info.sample_rate.max(1))),
+        num_samples: is_all.then_some(reader.num_samples()),
+        duration: is_all.then_some(reader.num_samples() as f64 / f64::from(info.sample_rate.max(1))),
         ..stream
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::ffmpeg::{self, FfmpegSource};
-use super::limits::{MAX_AMPLITUDE, MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};
+use super::limits::{MAX_AMPLITUDE, MAX_CHANNELS, MAX_DURATION, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};
 use super::packets::{self, PacketSource};
 use super::sniff::{Container, sniff};
 use super::wav::WavSource;
@@ -48,6 +48,8 @@ pub struct AudioReader {
     path: PathBuf,
     info: StreamInfo,
     source: Source,
+    /// In seconds.
+    max_duration: f64,
     frames: u64,
     ended: bool,
     replaced: u64,
@@ -103,12 +105,18 @@ impl AudioReader {
             path: path.to_path_buf(),
             info,
             source,
+            max_duration: MAX_DURATION,
             frames: 0,
             ended: false,
             replaced: 0,
             first_replaced: 0,
             warnings,
         })
+    }
+
+    /// Reads at most so many seconds; otherwise [`MAX_DURATION`].
+    pub fn with_max_duration(self, seconds: f64) -> Self {
+        Self { max_duration: seconds, ..self }
     }
 
     pub fn info(&self) -> &StreamInfo {
@@ -128,7 +136,8 @@ impl AudioReader {
     /// Replaces `block` by the next interleaved samples `[frames * channels]`, full scale at -1..1, always
     /// finite. `false` at the end of the stream, with an empty block.
     ///
-    /// Errors: `Damaged`, at the end, when not one sample was a number; those of the system, as where its disk fails.
+    /// Errors: `Damaged`, at the end, when not one sample was a number; `Limit` where the sound is too long; those of the
+    /// system, as where its disk fails.
     pub fn next_block(&mut self, block: &mut Vec<f32>) -> Result<bool> {
         block.clear();
         while !self.ended {
@@ -142,6 +151,7 @@ impl AudioReader {
                 Step::Block => {
                     self.sanitize(block);
                     self.frames += (block.len() / self.info.channels) as u64;
+                    check_duration(self.frames as f64 / f64::from(self.info.sample_rate), self.max_duration)?;
                     return Ok(true);
                 }
                 Step::End => self.finish(None)?,
@@ -265,6 +275,16 @@ pub(super) fn check_stream(sample_rate: u32, channels: usize) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Meets what has been read of sound or pictures, in seconds, with what is allowed.
+pub(super) fn check_duration(seconds: f64, most: f64) -> Result<()> {
+    if seconds <= most {
+        return Ok(());
+    }
+    let message =
+        format!("it is longer than {most} seconds; cut it into parts, or allow more (--max-duration)");
+    Err(Error::new(ErrorKind::Limit, message))
 }
 
 /// `sample 8000 (1.000 s)`.

@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::limits::{MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};
+use super::limits::{MAX_DURATION, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE};
 use super::pipe::PipeReader;
+use super::reader::check_duration;
 use super::{Audio, AudioOptions, AudioReader, Mix, StreamInfo, StreamResampler};
 use crate::signal::Signal;
 use crate::{Error, ErrorKind, Result};
@@ -18,6 +19,8 @@ pub struct AudioStream {
     info: StreamInfo,
     mix: Mix,
     rate: u32,
+    /// In seconds; a file's reader has its own.
+    most_of_a_pipe: f64,
     /// `None` when the rest has been given.
     resampler: Option<StreamResampler>,
     /// Interleaved, and mixed down.
@@ -34,7 +37,8 @@ impl AudioStream {
     /// Errors: those of [`AudioReader::open`], and `Config` where the channel is not there or the rate is out of range.
     pub fn open(path: &Path, options: &AudioOptions) -> Result<Self> {
         check_rate(options)?;
-        let reader = AudioReader::open(path, options.audio_track)?;
+        let most = options.max_duration.unwrap_or(MAX_DURATION);
+        let reader = AudioReader::open(path, options.audio_track)?.with_max_duration(most);
         let info = reader.info().clone();
         Self::new(Source::File(reader), info, options).map_err(|error| error.with_path(path))
     }
@@ -57,7 +61,9 @@ impl AudioStream {
         let mix = Mix::choose(options.channel, info.channels)?;
         let rate = options.sample_rate.unwrap_or(info.sample_rate);
         let resampler = Some(StreamResampler::new(info.sample_rate, rate)?);
-        Ok(Self { source, info, mix, rate, resampler, block: Vec::new(), mono: Vec::new() })
+        // One may run for years.
+        let most_of_a_pipe = options.max_duration.unwrap_or(f64::INFINITY);
+        Ok(Self { source, info, mix, rate, most_of_a_pipe, resampler, block: Vec::new(), mono: Vec::new() })
     }
 
     /// Of the blocks, in Hz.
@@ -81,7 +87,12 @@ impl AudioStream {
         while let Some(resampler) = &mut self.resampler {
             let more = match &mut self.source {
                 Source::File(reader) => reader.next_block(&mut self.block)?,
-                Source::Pipe(reader) => reader.next_block(&mut self.block)?,
+                Source::Pipe(reader) => {
+                    let more = reader.next_block(&mut self.block)?;
+                    let seconds = reader.num_samples() as f64 / f64::from(self.info.sample_rate);
+                    check_duration(seconds, self.most_of_a_pipe)?;
+                    more
+                }
             };
             if more {
                 self.mono.clear();

@@ -21,6 +21,8 @@ use crate::{Error, ErrorKind, Result};
 pub const MAX_FILE_BYTES: u64 = 4 << 30;
 /// Longest safetensors header, in bytes.
 pub const MAX_HEADER_BYTES: u64 = 16 << 20;
+/// Most tensors of one file.
+pub const MAX_TENSORS: usize = 65_536;
 
 /// First part of a recurrent tensor's name; PyTorch has `weight_hr` with `proj_size`.
 const KINDS: [&str; 6] = ["weight_ih", "weight_hh", "weight_ch", "weight_hr", "bias_ih", "bias_hh"];
@@ -68,6 +70,7 @@ impl StateDict {
     pub fn from_bytes(bytes: &[u8], selection: &Selection) -> Result<Self> {
         let mut file = File::open(bytes)?;
         let shapes = file.shapes();
+        check_count(shapes.len())?;
         let prefix = choose_prefix(&shapes, selection.prefix.as_deref())?;
         let module = Module::new(prefix.clone(), &shapes);
         let (config, input_size) = module.infer(selection.cell)?;
@@ -238,6 +241,15 @@ impl<'a> Module<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// # Errors
+/// [`ErrorKind::Limit`] for more than [`MAX_TENSORS`].
+pub(crate) fn check_count(tensors: usize) -> Result<()> {
+    if tensors <= MAX_TENSORS {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Limit, format!("holds {tensors} tensors where the limit is {MAX_TENSORS}")))
 }
 
 /// The prefix that is asked for, or the only one there is.

@@ -218,7 +218,7 @@ pub struct ProbeInput {
 }
 
 impl InputInfo {
-    pub(super) fn named(path: &Path) -> Self {
+    pub(crate) fn named(path: &Path) -> Self {
         let (path, path_bytes) = path_to_json(path);
         Self { path, path_bytes, ..Self::default() }
     }
@@ -228,7 +228,7 @@ impl InputInfo {
         path_from_json(&self.path, self.path_bytes.as_deref())
     }
 
-    pub(super) fn read(path: &Path, media: &Media) -> Self {
+    pub(crate) fn read(path: &Path, media: &Media) -> Self {
         let info = Self { duration: Some(media.duration()), ..Self::named(path) };
         match media {
             Media::Audio(audio) => Self {
@@ -336,7 +336,7 @@ impl ModelInfo {
 
 impl ErrorInfo {
     /// The record names its input already, so the message leaves it out unless it is about another file.
-    pub(super) fn new(error: &Error, input: &Path) -> Self {
+    pub(crate) fn new(error: &Error, input: &Path) -> Self {
         let mut error = error.clone();
         if error.path.as_deref() == Some(input) {
             error.path = None;

@@ -68,6 +68,20 @@ impl Curves {
         Some(Self { start, step, lines })
     }
 
+    /// Of frames that are `hop` seconds apart, the first of which begins at `start`; `rows` are their scores.
+    pub(super) fn steady<'a>(
+        start: f64,
+        hop: f64,
+        rows: impl Iterator<Item = &'a [f32]>,
+        labels: &[String],
+    ) -> Option<Self> {
+        let scores = rows.map(<[f32]>::to_vec).collect();
+        Self::of(
+            &RecordFrames { start: Some(start), hop: Some(hop), scores, ..RecordFrames::default() },
+            labels,
+        )
+    }
+
     /// The points as base64.
     pub(super) fn encoded(&self) -> impl Iterator<Item = (&str, String)> {
         self.lines.iter().map(|(label, points)| (label.as_str(), BASE64_STANDARD.encode(points)))

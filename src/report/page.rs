@@ -17,9 +17,24 @@ use crate::model::Task;
 use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
 
-const HTML: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const HTML: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+/// One script in parts, each of which sees the names of the others.
+const SCRIPT: &str = concat!(
+    "\"use strict\";\n(() => {\n",
+    include_str!("page/data.js"),
+    include_str!("page/chart.js"),
+    include_str!("page/evaluation.js"),
+    include_str!("page/overview.js"),
+    include_str!("page/filter.js"),
+    include_str!("page/row.js"),
+    include_str!("page/time.js"),
+    include_str!("page/list.js"),
+    include_str!("page/keys.js"),
+    include_str!("page/player.js"),
+    include_str!("page/begin.js"),
+    "})();\n",
+);
 
 /// Rows whose pictures and curves stand together: they are parsed when one of them comes into view.
 pub const ROWS_OF_BLOCK: usize = 64;
@@ -33,6 +48,8 @@ pub struct Heading<'a> {
     pub messages: &'a [String],
     /// The name of the reference, and its collar in seconds.
     pub reference: Option<(&'a str, f64)>,
+    /// How good the model is, for `evaluation.js`.
+    pub study: Option<Value>,
 }
 
 /// How the file of a row can be heard or seen.
@@ -97,6 +114,9 @@ impl<W: Write> PageWriter<W> {
             "rowsOfBlock": ROWS_OF_BLOCK,
             "rows": rows,
         });
+        if let Some(study) = &heading.study {
+            self.script("evaluation-data", study)?;
+        }
         self.script("rows", &data)
     }
 
@@ -107,7 +127,7 @@ impl<W: Write> PageWriter<W> {
                 None => Value::Null,
                 Some(Err(why)) => json!(shown(why)),
                 Some(Ok(picture)) => {
-                    let (start, end) = (seconds(picture.start), seconds(picture.end));
+                    let (start, end) = (rounded(picture.start), rounded(picture.end));
                     match picture.kind {
                         PictureKind::Spectrogram { top } => json!([0, start, end, top, picture.data]),
                         PictureKind::Cells { count, aspect } => {
@@ -166,7 +186,7 @@ impl Labels {
         self.names.len() - 1
     }
 
-    /// A row as an array; `page.js` names its elements.
+    /// A row as an array; `page/data.js` names its elements.
     fn row(&mut self, row: &Row, medium: &Medium, truth: Option<&Truth>) -> Value {
         let input = &row.input;
         let (found_true, truth) = match truth {
@@ -175,7 +195,7 @@ impl Labels {
             Some(Truth::Events { events, found }) => {
                 let event = |(event, found): &(crate::event::Event, bool)| {
                     let label = self.number(&event.label);
-                    let (onset, offset) = (seconds(event.onset), seconds(event.offset));
+                    let (onset, offset) = (rounded(event.onset), rounded(event.offset));
                     [json!(label), json!(onset), json!(offset), json!(u8::from(*found))]
                 };
                 (Some(found), Value::Array(events.iter().flat_map(event).collect()))
@@ -192,7 +212,7 @@ impl Labels {
                 let event = |(i, event): (usize, &crate::event::ScoredEvent)| {
                     // 2: nothing is known of it, 1: it is true, 0: it is not.
                     let mark = found_true.map_or(2, |is_true| u8::from(is_true[i]));
-                    let (onset, offset) = (seconds(event.onset), seconds(event.offset));
+                    let (onset, offset) = (rounded(event.onset), rounded(event.offset));
                     let label = self.number(&event.label);
                     [json!(label), json!(onset), json!(offset), score(event.score), json!(mark)]
                 };
@@ -215,8 +235,8 @@ impl Labels {
             shown(&input.path),
             medium,
             kind,
-            seconds(start),
-            seconds(end),
+            rounded(start),
+            rounded(end),
             row.model,
             state,
             items,
@@ -230,7 +250,7 @@ impl Labels {
     fn curves(&mut self, row: &Row) -> Value {
         let Answer::Events { curves: Some(curves), .. } = &row.answer else { return Value::Null };
         let lines = curves.encoded().map(|(label, points)| json!([self.number(label), points]));
-        let head = [json!(seconds(curves.start)), json!(curves.step)];
+        let head = [json!(rounded(curves.start)), json!(curves.step)];
         Value::Array(head.into_iter().chain(lines).collect())
     }
 }
@@ -256,7 +276,7 @@ impl Row {
 }
 
 /// Text from outside as it is shown: what cannot be seen, or turns the direction of writing, is spelled out.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     one_line(text)
 }
 
@@ -267,9 +287,9 @@ fn task(task: Task) -> &'static str {
     }
 }
 
-/// To a tenth of a millisecond.
-fn seconds(seconds: f64) -> f64 {
-    (seconds * 1e4).round() / 1e4
+/// To four digits: of seconds, a tenth of a millisecond.
+pub(super) fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
 }
 
 /// With four digits.

@@ -9,8 +9,8 @@ use image::codecs::jpeg::JpegEncoder;
 
 use crate::features::config::MAX_HOP_LENGTH;
 use crate::features::{FeatureConfig, StreamExtractor};
-use crate::media::video::{VideoOptions, VideoReader};
-use crate::media::{AudioOptions, AudioStream};
+use crate::media::video::VideoReader;
+use crate::media::{AudioStream, MediaOptions};
 use crate::output::preview::{Spectrogram, Strip, magma};
 use crate::signal::InputKind;
 use crate::{Error, ErrorKind, Result};
@@ -65,22 +65,30 @@ pub enum PictureKind {
 }
 
 impl Picture {
-    /// Reads the whole file. `duration`: seconds, as far as they are known. The same file gives the same bytes.
+    /// Reads the whole file as `media` says. `duration`: seconds, as far as they are known. The same file gives the same bytes.
     ///
     /// # Errors
     /// Those of reading the media; [`ErrorKind::UnsupportedCodec`] for vectors, which cannot be seen.
-    pub fn of(path: &Path, kind: InputKind, duration: Option<f64>, limit: usize) -> Result<Self> {
+    pub fn of(
+        path: &Path,
+        kind: InputKind,
+        media: &MediaOptions,
+        duration: Option<f64>,
+        limit: usize,
+    ) -> Result<Self> {
         match kind {
-            InputKind::Audio => spectrogram(path, duration.unwrap_or(0.0), limit),
-            InputKind::Video => cells(path, limit),
+            InputKind::Audio => spectrogram(path, media, duration.unwrap_or(0.0), limit),
+            InputKind::Video => cells(path, media, limit),
             InputKind::Vectors => Err(Error::new(ErrorKind::UnsupportedCodec, "vectors have no picture")),
         }
     }
 }
 
 /// At the file's own rate: what is high up is shown, too.
-fn spectrogram(path: &Path, duration: f64, limit: usize) -> Result<Picture> {
-    let mut sound = AudioStream::open(path, &AudioOptions::default())?;
+fn spectrogram(path: &Path, media: &MediaOptions, duration: f64, limit: usize) -> Result<Picture> {
+    // At its own rate, whatever a model takes.
+    let options = crate::media::AudioOptions { sample_rate: None, ..media.audio.clone() };
+    let mut sound = AudioStream::open(path, &options)?;
     let rate = sound.sample_rate();
     let samples = |seconds: f64| (seconds * f64::from(rate)) as usize;
     let hop = samples(HOP.max(duration / MOST_FRAMES)).clamp(1, MAX_HOP_LENGTH);
@@ -140,8 +148,8 @@ fn coded(strengths: &[f32], width: u32) -> Result<Vec<u8>> {
     Ok(png)
 }
 
-fn cells(path: &Path, limit: usize) -> Result<Picture> {
-    let mut video = VideoReader::open(path, &VideoOptions::default())?;
+fn cells(path: &Path, media: &MediaOptions, limit: usize) -> Result<Picture> {
+    let mut video = VideoReader::open(path, &media.video)?;
     let time_base = video.info().time_base;
     let mut strip = Strip::new();
     let (mut first, mut last, mut before) = (None, 0.0, 0.0);
@@ -200,7 +208,9 @@ mod tests {
             |n: usize| if n < 8000 { 0.0 } else { 0.5 * (n as f32 * std::f32::consts::TAU / 8.0).sin() };
         let samples: Vec<f32> = (0..16_000).map(sample).collect();
         crate::media::write_wav(&path, &crate::signal::Signal { samples, sample_rate: 8000 }).unwrap();
-        let picture = Picture::of(&path, InputKind::Audio, Some(2.0), MAX_PICTURE_BYTES).unwrap();
+        let picture =
+            Picture::of(&path, InputKind::Audio, &MediaOptions::default(), Some(2.0), MAX_PICTURE_BYTES)
+                .unwrap();
         assert_eq!((picture.start, picture.end), (0.0, 2.0));
         assert_eq!(picture.kind, PictureKind::Spectrogram { top: 4000.0 });
         let image = decoded(&picture);
@@ -217,9 +227,13 @@ mod tests {
     fn a_picture_keeps_its_bound_and_is_the_same_each_time() {
         for (name, kind) in [("dog.ogg", InputKind::Audio), ("gesture.mp4", InputKind::Video)] {
             for limit in [LEAST_PICTURE_BYTES, 6000, MAX_PICTURE_BYTES] {
-                let picture = Picture::of(&asset(name), kind, Some(5.0), limit).unwrap();
+                let picture =
+                    Picture::of(&asset(name), kind, &MediaOptions::default(), Some(5.0), limit).unwrap();
                 assert!(picture.data.len() <= limit && picture.data.len() > 2000, "{name} {limit}");
-                assert_eq!(Picture::of(&asset(name), kind, Some(5.0), limit).unwrap(), picture);
+                assert_eq!(
+                    Picture::of(&asset(name), kind, &MediaOptions::default(), Some(5.0), limit).unwrap(),
+                    picture
+                );
                 decoded(&picture);
             }
         }

@@ -94,7 +94,8 @@ impl Reference {
 }
 
 impl Truth {
-    fn of_events(truth: Vec<Event>, row: &Row, collar: f64) -> Self {
+    /// What is true of a row's file, beside the events of the row.
+    pub(super) fn of_events(truth: Vec<Event>, row: &Row, collar: f64) -> Self {
         let found: Vec<Event> = match &row.answer {
             Answer::Events { events, .. } => events.iter().map(|event| event.event()).collect(),
             _ => Vec::new(),

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -169,14 +169,13 @@ impl Results {
 
     fn read_document(&mut self, path: &Path, models: &mut HashMap<ModelName, usize>) -> Result<()> {
         let bytes = read_limited(path, "a file of results is due", MAX_DOCUMENT_BYTES)?;
-        let mut items: Vec<Box<RawValue>> = Vec::new();
+        let mut items = Vec::new();
+        let mut cut = 0;
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let end = match bytes.trim_ascii_start().starts_with(b"[") {
-            true => reader.deserialize_seq(Items(&mut items)),
+            true => reader.deserialize_seq(Items { kept: &mut items, cut: &mut cut }),
             false => Box::<RawValue>::deserialize(&mut reader).map(|item| items.push(item)),
         };
-        let cut = items.len().saturating_sub(MAX_ROWS);
-        items.truncate(MAX_ROWS);
         for (number, item) in (1..).zip(&items) {
             match Record::parse(item.get().as_bytes()).and_then(Record::parts) {
                 Ok(parts) => self.add(parts, models),
@@ -265,8 +264,11 @@ fn starts_as_document(path: &Path) -> Result<bool> {
     Ok(head.starts_with(b"[") || is_bare_brace)
 }
 
-/// The elements of an array: those before damage are kept.
-struct Items<'a>(&'a mut Vec<Box<RawValue>>);
+/// The elements of an array: the first [`MAX_ROWS`] before damage are kept.
+struct Items<'a> {
+    kept: &'a mut Vec<Box<RawValue>>,
+    cut: &'a mut usize,
+}
 
 impl<'de> Visitor<'de> for Items<'_> {
     type Value = ();
@@ -276,8 +278,12 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> std::result::Result<(), A::Error> {
-        while let Some(item) = array.next_element()? {
-            self.0.push(item);
+        while self.kept.len() < MAX_ROWS {
+            let Some(item) = array.next_element()? else { return Ok(()) };
+            self.kept.push(item);
+        }
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            *self.cut += 1;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{Failure, Measured};
+use crate::evaluate::{Evaluated, Failure, Measured};
 use crate::model::Model;
 
 pub use augment::AugmentConfig;
@@ -116,9 +116,19 @@ pub struct Outcome {
     pub best_epoch: usize,
     /// Every epoch that was run.
     pub history: Vec<EpochMetrics>,
+    /// Clips of the training, validation and test part that have each label, in the model's order.
+    pub label_counts: [Vec<usize>; 3],
+    /// Only where [`TrainOptions::keep_answers`] asks for them.
+    pub answers: Option<Answers>,
     pub stop_reason: StopReason,
     /// Wall-clock time of it all, in seconds.
     pub seconds: f64,
+}
+
+/// What the model says of each clip of a part.
+pub struct Answers {
+    pub part: Part,
+    pub evaluated: Evaluated,
 }
 
 /// What `percept train` prints as JSON.

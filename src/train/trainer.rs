@@ -16,12 +16,12 @@ use super::fingerprint::fingerprint;
 use super::learner::{Learner, Watch, stopped_too_early};
 use super::split::{Parts, split};
 use super::{
-    ClassWeights, DataConfig, Dataset, Event, Item, Outcome, Part, Sampling, StopReason, TrainConfig,
-    TrainingConfig,
+    Answers, ClassWeights, DataConfig, Dataset, Event, Item, Outcome, Part, Sampling, StopReason,
+    TrainConfig, TrainingConfig,
 };
 use crate::decide::{Decisions, Exclusive, Onsets, Rule, Thresholds};
 use crate::error::some_of;
-use crate::evaluate::{DEFAULT_COLLAR, Failure, Measured, evaluate_files, evaluate_recordings};
+use crate::evaluate::{DEFAULT_COLLAR, Evaluated, Failure, Measured, score_files, tag_recordings};
 use crate::features::InputConfig;
 use crate::media::MediaOptions;
 use crate::model::{FORMAT_VERSION, Model, ModelHeader, Provenance, Task, check_label, frame_shape};
@@ -42,6 +42,8 @@ pub struct TrainOptions {
     pub resume: bool,
     /// A training or validation clip that cannot be read is an error; otherwise it is left out.
     pub strict: bool,
+    /// Keeps what the model says of each clip of the test part, or of the validation part where there is no other.
+    pub keep_answers: bool,
 }
 
 /// Trains the model that `config` describes and names it `name`.
@@ -158,19 +160,28 @@ pub fn train(
         learned.weights.clone(),
         precision,
     )?;
-    let mut evaluate = |part: &str, indices: &[usize]| {
+    let mut answers = None;
+    let mut evaluate = |part: Part, indices: &[usize]| {
         // Whoever stopped it wants the model now.
         if indices.is_empty() || learned.stop_reason == StopReason::Interrupted {
             return None;
         }
-        on_event(Event::Message(format!("evaluating on the {part} part: {} clips", indices.len())));
+        let name = part.name();
+        on_event(Event::Message(format!("evaluating on the {name} part: {} clips", indices.len())));
         // What has been learned is not thrown away over files that cannot be read.
-        evaluate_items(&model, &dataset, indices, &config.data.media())
-            .map_err(|error| on_event(Event::Warning(format!("the {part} part was not evaluated: {error}"))))
-            .ok()
+        match evaluate_items(&model, &dataset, indices, &config.data.media()) {
+            Ok((measured, evaluated)) => {
+                answers = options.keep_answers.then_some(Answers { part, evaluated });
+                Some(measured)
+            }
+            Err(error) => {
+                on_event(Event::Warning(format!("the {name} part was not evaluated: {error}")));
+                None
+            }
+        }
     };
-    let validation = evaluate("validation", &parts.validation);
-    let test = evaluate("test", &parts.test);
+    let validation = evaluate(Part::Validation, &parts.validation);
+    let test = evaluate(Part::Test, &parts.test);
     for (part, evaluation) in [("validation", &validation), ("test", &test)] {
         for (name, value) in evaluation.iter().flat_map(Measured::metrics) {
             header.provenance.metrics.insert(format!("{part}_{name}"), value);
@@ -183,6 +194,8 @@ pub fn train(
         test,
         best_epoch: learned.kept_epoch,
         history: learned.history,
+        label_counts: label_counts(&dataset, &parts),
+        answers,
         stop_reason: learned.stop_reason,
         seconds: start.elapsed().as_secs_f64(),
     })
@@ -281,21 +294,27 @@ fn evaluate_items(
     dataset: &Dataset,
     indices: &[usize],
     options: &MediaOptions,
-) -> Result<Measured> {
+) -> Result<(Measured, Evaluated)> {
     let items: Vec<&Item> = indices.iter().map(|&i| &dataset.items[i]).collect();
     match model.header().task {
         Task::Classify => {
             let clips: Vec<_> = items.iter().map(|item| (&*item.path, item.labels()[0])).collect();
-            let classifier = Classifier::new(model.clone())?;
-            evaluate_files(&classifier, &clips, options, &|_| {}).map(Measured::Clips)
+            let scored = score_files(&Classifier::new(model.clone())?, &clips, options, &|_| {});
+            Ok((Measured::Clips(scored.evaluation()?), Evaluated::Clips(scored)))
         }
         Task::Tag => {
             let recordings = items.iter().map(|item| item.reference(&dataset.labels)).collect::<Vec<_>>();
             let tagger = Tagger::new(model.clone())?;
-            evaluate_recordings(&tagger, &recordings, options, DEFAULT_COLLAR, &|_| {})
-                .map(|evaluation| Measured::Frames(Box::new(evaluation)))
+            let tagged = tag_recordings(&tagger, &recordings, options, &|_| {});
+            let evaluation = tagged.evaluation(&tagger, DEFAULT_COLLAR)?;
+            Ok((Measured::Frames(Box::new(evaluation)), Evaluated::Recordings(tagged)))
         }
     }
+}
+
+/// Clips of each part that have each label.
+fn label_counts(dataset: &Dataset, parts: &Parts) -> [Vec<usize>; 3] {
+    [&parts.train, &parts.validation, &parts.test].map(|part| dataset.count_labels(part.iter().copied()))
 }
 
 /// How scores become events where nobody has tuned it.

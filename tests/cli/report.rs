@@ -112,7 +112,7 @@ fn a_file_cut_off_in_a_line_gives_what_is_whole_and_says_what_is_missing() {
     assert_eq!(run.code(), 1);
     assert!(run.stderr().contains("cut.jsonl: line 2 is cut off in the middle"), "{}", run.stderr());
     assert_eq!(rows(&page).len(), 1);
-    assert_eq!(part(&page, "rows")["messages"], json!(["line 2 is cut off in the middle"]));
+    assert_eq!(part(&page, "rows")["messages"], json!(["Results: line 2 is cut off in the middle"]));
 }
 
 #[test]
@@ -204,4 +204,74 @@ fn what_is_true_is_marked_in_events_and_in_whole_recordings() {
     assert_eq!(run.code(), 0, "{}", run.stderr());
     let truth = rows(&page)[0][9][0].as_u64().unwrap() as usize;
     assert_eq!(part(&page, "tail")["labels"][truth], "y");
+}
+
+/// Twelve clips of two labels, and a model of them.
+fn trained(args: &[&str]) -> (Workplace, Run) {
+    let place = Workplace::new();
+    for i in 0..12 {
+        let label = ["low", "high"][i % 2];
+        std::fs::create_dir_all(place.path(&format!("calls/{label}"))).unwrap();
+        let samples: Vec<f32> = tone(4000 + 100 * i).iter().map(|x| x * (1 + i % 2) as f32 / 2.0).collect();
+        place.wav(&format!("calls/{label}/{i}.wav"), 1, &samples);
+    }
+    let small = ["--epochs", "2", "--hidden-size", "4", "--num-layers", "1", "--test-fraction", "0.3"];
+    let run = place.run(&[&["train", "calls", "-o", "calls.safetensors"], &small[..], args].concat());
+    (place, run)
+}
+
+#[test]
+fn a_training_and_an_evaluation_leave_a_page() {
+    let (place, run) = trained(&["--report", "train.html"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    let page = std::fs::read_to_string(place.path("train.html")).unwrap();
+    let study = part(&page, "evaluation-data");
+    let report = run.json();
+    assert_eq!((&study["part"], &study["labels"]), (&json!("test"), &json!(["high", "low"])));
+    assert_eq!(study["history"].as_array().unwrap().len(), 2);
+    assert_eq!(study["confusion"], report["test"]["confusion"]);
+    let counts =
+        |part: usize| study["counts"][part].as_array().unwrap().iter().filter_map(Value::as_u64).sum::<u64>();
+    let clips = &report["data"]["clips"];
+    assert_eq!(
+        json!([counts(0), counts(1), counts(2)]),
+        json!([clips["train"], clips["validation"], clips["test"]])
+    );
+    assert_eq!(rows(&page).len() as u64, counts(2));
+
+    let evaluate = ["evaluate", "-m", "calls.safetensors", "calls", "--report", "e.html"];
+    let run = place.run(&evaluate);
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    let page = std::fs::read_to_string(place.path("e.html")).unwrap();
+    let study = part(&page, "evaluation-data");
+    assert_eq!((&study["part"], &study["history"]), (&json!("all"), &Value::Null));
+    // Wrong ones first, and among them those whose true label has the lowest score.
+    let (labels, rows) = (part(&page, "tail")["labels"].clone(), rows(&page));
+    let badness = |row: &Value| {
+        let (said, truth) = (row[7].as_array().unwrap(), &row[9][0]);
+        let score =
+            said.chunks(2).find(|pair| pair[0] == *truth).map_or(0.0, |pair| pair[1].as_f64().unwrap());
+        f64::from(u8::from(said[0] != *truth)) + 1.0 - score
+    };
+    assert!(
+        rows.len() == 12 && rows.windows(2).all(|pair| badness(&pair[0]) >= badness(&pair[1]) - 1e-3),
+        "{labels} {rows:?}"
+    );
+    // The same model and clips give the same page.
+    assert_eq!(place.run(&evaluate).code(), 0);
+    assert_eq!(std::fs::read_to_string(place.path("e.html")).unwrap(), page);
+}
+
+#[test]
+fn what_is_no_page_is_not_replaced_by_one_and_several_trainings_have_none() {
+    let (place, run) = trained(&["--report", "calls/low/0.wav"]);
+    run.assert_fatal(&["calls/low/0.wav", "exists and is none of training's files of this kind"]);
+    place
+        .run(&["evaluate", "-m", "tiny.safetensors", "calls", "--report", "calls/low/0.wav"])
+        .assert_fatal(&["calls/low/0.wav", "exists and is no page"]);
+    place
+        .run(&["evaluate", "-m", "tiny.safetensors", "calls", "--report", "nowhere/e.html"])
+        .assert_fatal(&["nowhere"]);
+    let (_, run) = trained(&["--report", "train.html", "--seeds", "2"]);
+    run.assert_fatal(&["--report are for one training"]);
 }

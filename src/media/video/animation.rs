@@ -7,9 +7,17 @@ use std::path::Path;
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
-use image::{AnimationDecoder, DynamicImage, Frames, ImageDecoder, ImageFormat, ImageReader};
+use image::{
+    AnimationDecoder, DynamicImage, Frame, Frames, ImageDecoder, ImageError, ImageFormat, ImageReader,
+};
 
-use super::{VideoInfo, codec_name, limits, open_picture, picture_error};
+use super::super::limits::{MAX_ANIMATION_FRAMES, MAX_ANIMATION_PIXELS};
+use super::count::count_frames;
+use super::{
+    VideoInfo, VideoOptions, check_pixels, codec_name, decoded, limits, open_picture, picture_error,
+    too_many_frames,
+};
+use crate::guard::guard;
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
 use crate::{Error, ErrorKind, Result};
@@ -35,7 +43,10 @@ enum Kind {
 }
 
 impl Animation {
-    pub fn open(path: &Path) -> Result<(Self, VideoInfo)> {
+    /// # Errors
+    /// Besides those of the file, [`ErrorKind::Limit`] where there are more frames, or pixels of all of them, than
+    /// [`MAX_ANIMATION_FRAMES`], or than `options` allows, and [`MAX_ANIMATION_PIXELS`].
+    pub fn open(path: &Path, options: &VideoOptions) -> Result<(Self, VideoInfo)> {
         let reader = ImageReader::new(open_picture(path)?)
             .with_guessed_format()
             .map_err(|error| Error::io(&error, path))?;
@@ -43,7 +54,13 @@ impl Animation {
         let Some((format, codec)) = format.and_then(|format| Some((format, codec_name(format)?))) else {
             return Err(Error::new(ErrorKind::UnknownFormat, "this is no picture that Percept reads"));
         };
-        let frames = frames(reader, format).map_err(|error| picture_error(&error))?;
+        let most = options.max_frames.unwrap_or(MAX_ANIMATION_FRAMES);
+        let count = count_frames(open_picture(path)?, format, most);
+        if count > most {
+            return Err(too_many_frames(most));
+        }
+        let frames = guard(|| frames(reader, format, count as u64, options))
+            .unwrap_or_else(|what| Err(stumbled(&what)))?;
         let info = VideoInfo {
             container: codec.to_string(),
             codec: codec.to_string(),
@@ -65,7 +82,7 @@ impl Animation {
         self.number += 1;
         let picture = match &mut self.frames {
             Kind::Still(picture) => picture.take().map(|picture| *picture),
-            Kind::Moving(frames) => match frames.next() {
+            Kind::Moving(frames) => match next(frames) {
                 None => None,
                 Some(Ok(frame)) => {
                     let (numerator, denominator) = frame.delay().numer_denom_ms();
@@ -74,7 +91,6 @@ impl Animation {
                 }
                 Some(Err(error)) => {
                     self.ended = true;
-                    let error = picture_error(&error);
                     if error.kind == ErrorKind::Io {
                         return Err(error);
                     }
@@ -118,41 +134,71 @@ fn reduced(numerator: u64, denominator: u64) -> (u64, u64) {
     (numerator / gcd.max(1), denominator / gcd.max(1))
 }
 
-fn frames(mut reader: ImageReader<BufReader<File>>, format: ImageFormat) -> image::ImageResult<Kind> {
+fn frames(
+    mut reader: ImageReader<BufReader<File>>,
+    format: ImageFormat,
+    count: u64,
+    options: &VideoOptions,
+) -> Result<Kind> {
+    let failed = |error: ImageError| picture_error(&error);
+    let still = |picture| Kind::Still(Some(Box::new(picture)));
+    let max_pixels = options.max_pixels();
     match format {
         ImageFormat::Gif => {
-            let mut decoder = GifDecoder::new(reader.into_inner())?;
-            decoder.set_limits(limits())?;
+            let mut decoder = GifDecoder::new(reader.into_inner()).map_err(failed)?;
+            decoder.set_limits(limits()).map_err(failed)?;
+            check_all(&decoder, count, max_pixels)?;
             Ok(Kind::Moving(decoder.into_frames()))
         }
         ImageFormat::Png => {
-            let decoder = PngDecoder::with_limits(reader.into_inner(), limits())?;
-            match decoder.is_apng()? {
-                true => Ok(Kind::Moving(decoder.apng()?.into_frames())),
-                false => still(decoder),
+            let decoder = PngDecoder::with_limits(reader.into_inner(), limits()).map_err(failed)?;
+            if !decoder.is_apng().map_err(failed)? {
+                return decoded(decoder, max_pixels).map(still);
             }
+            check_all(&decoder, count, max_pixels)?;
+            Ok(Kind::Moving(decoder.apng().map_err(failed)?.into_frames()))
         }
         ImageFormat::WebP => {
-            let mut decoder = WebPDecoder::new(reader.into_inner())?;
-            decoder.set_limits(limits())?;
-            match decoder.has_animation() {
-                true => Ok(Kind::Moving(decoder.into_frames())),
-                false => still(decoder),
+            let mut decoder = WebPDecoder::new(reader.into_inner()).map_err(failed)?;
+            decoder.set_limits(limits()).map_err(failed)?;
+            if !decoder.has_animation() {
+                return decoded(decoder, max_pixels).map(still);
             }
+            check_all(&decoder, count, max_pixels)?;
+            Ok(Kind::Moving(decoder.into_frames()))
         }
         _ => {
             reader.limits(limits());
-            still(reader.into_decoder()?)
+            decoded(reader.into_decoder().map_err(failed)?, max_pixels).map(still)
         }
     }
 }
 
-fn still(decoder: impl ImageDecoder) -> image::ImageResult<Kind> {
-    let mut decoder = decoder;
-    let orientation = decoder.orientation()?;
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
-    Ok(Kind::Still(Some(Box::new(picture))))
+/// Meets the size of the frames, and of all of them together, with the limits.
+fn check_all(decoder: &impl ImageDecoder, count: u64, max_pixels: u64) -> Result<()> {
+    let (width, height) = decoder.dimensions();
+    check_pixels(width, height, max_pixels)?;
+    let pixels = (u64::from(width) * u64::from(height)).saturating_mul(count);
+    if pixels <= MAX_ANIMATION_PIXELS {
+        return Ok(());
+    }
+    let message = format!(
+        "its {count} frames of {width} x {height} are more than {MAX_ANIMATION_PIXELS} pixels; cut it into parts, or \
+         make a video of it"
+    );
+    Err(Error::new(ErrorKind::Limit, message))
+}
+
+fn next(frames: &mut Frames) -> Option<Result<Frame>> {
+    match guard(|| frames.next()) {
+        Ok(frame) => Some(frame?.map_err(|error| picture_error(&error))),
+        Err(what) => Some(Err(stumbled(&what))),
+    }
+}
+
+/// A decoder that panics has met a damaged picture.
+fn stumbled(what: &str) -> Error {
+    Error::new(ErrorKind::Damaged, format!("its decoder stumbled over it ({what})"))
 }
 
 #[cfg(test)]
@@ -160,7 +206,7 @@ mod tests {
     use super::super::{VideoOptions, VideoReader};
     use super::*;
     use image::codecs::gif::GifEncoder;
-    use image::{Delay, Frame, Rgba, RgbaImage};
+    use image::{Delay, Rgba, RgbaImage};
 
     fn gif(path: &Path, delays: &[u32]) {
         let mut encoder = GifEncoder::new(File::create(path).unwrap());

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use image::{ImageReader, RgbImage};
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::super::limits::{MAX_BYTES_AHEAD, MAX_FRAME_BYTES, MAX_FRAMES, MAX_FRAMES_JSON};
 use super::super::natural::natural;
-use super::{VideoInfo, check_fps, codec_name, limits, open_picture, picture_error};
+use super::{VideoInfo, VideoOptions, check_fps, codec_name, decoded, limits, open_picture, picture_error};
 use crate::error::some_of;
 use crate::files::read_text;
 use crate::guard::guard;
@@ -34,6 +34,7 @@ const OTHER_MEDIA: [&str; 26] = [
 
 pub(super) struct Images {
     files: Vec<PathBuf>,
+    max_pixels: u64,
     next: usize,
     /// Those from `next` on, decoded ahead.
     ahead: VecDeque<Result<Picture>>,
@@ -54,7 +55,11 @@ struct FramesJson {
 }
 
 impl Images {
-    pub fn open(folder: &Path, fps: Option<f64>, warnings: &mut Vec<String>) -> Result<(Self, VideoInfo)> {
+    pub fn open(
+        folder: &Path,
+        options: &VideoOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Self, VideoInfo)> {
         let files = pictures(folder)?;
         if files.is_empty() {
             let message = format!("holds no pictures ({})", ENDINGS.join(", "));
@@ -63,7 +68,7 @@ impl Images {
         if let Some(warning) = missing_numbers(&files) {
             warnings.push(warning);
         }
-        let fps = match fps {
+        let fps = match options.fps {
             Some(fps) => fps,
             None => said_beside(folder)?.unwrap_or_else(|| {
                 warnings.push(format!(
@@ -78,7 +83,8 @@ impl Images {
         let codec = if let [codec] = codecs[..] { codec } else { "mixed" };
         let info =
             VideoInfo { container: IMAGES.into(), codec: codec.into(), time_base: TimeBase::of_rate(fps) };
-        Ok((Self { files, next: 0, ahead: VecDeque::new(), name: None }, info))
+        let max_pixels = options.max_pixels();
+        Ok((Self { files, max_pixels, next: 0, ahead: VecDeque::new(), name: None }, info))
     }
 
     /// Those that are damaged are passed over with a warning.
@@ -88,7 +94,8 @@ impl Images {
     pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Result<Option<VideoFrame>> {
         loop {
             if self.ahead.is_empty() {
-                self.ahead = self.soon().par_iter().map(|file| read(file)).collect();
+                let max_pixels = self.max_pixels;
+                self.ahead = self.soon().par_iter().map(|file| read(file, max_pixels)).collect();
             }
             let Some(picture) = self.ahead.pop_front() else { return Ok(None) };
             let ticks = self.next as i64;
@@ -137,14 +144,14 @@ impl Images {
     }
 }
 
-/// The right way up, as its EXIF tag says. A decoder that panics has met a damaged picture.
-fn read(path: &Path) -> Result<Picture> {
-    guard(|| decode(path)).unwrap_or_else(|what| {
+/// A decoder that panics has met a damaged picture.
+fn read(path: &Path, max_pixels: u64) -> Result<Picture> {
+    guard(|| decode(path, max_pixels)).unwrap_or_else(|what| {
         Err(Error::new(ErrorKind::Damaged, format!("its decoder stumbled over it ({what})")))
     })
 }
 
-fn decode(path: &Path) -> Result<Picture> {
+fn decode(path: &Path, max_pixels: u64) -> Result<Picture> {
     let mut bytes = Vec::new();
     let length = open_picture(path)?.take(MAX_FRAME_BYTES).read_to_end(&mut bytes);
     length.map_err(|error| Error::io(&error, path))?;
@@ -155,10 +162,8 @@ fn decode(path: &Path) -> Result<Picture> {
         return Err(Error::new(ErrorKind::UnknownFormat, "this is no picture that Percept reads"));
     }
     reader.limits(limits());
-    let mut decoder = reader.into_decoder().map_err(|error| picture_error(&error))?;
-    let orientation = decoder.orientation().map_err(|error| picture_error(&error))?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| picture_error(&error))?;
-    picture.apply_orientation(orientation);
+    let decoder = reader.into_decoder().map_err(|error| picture_error(&error))?;
+    let picture = decoded(decoder, max_pixels)?;
     let whole = !bytes.starts_with(&[0xFF, 0xD8]) || has_end(&bytes);
     Ok(Picture { rgb: picture.into_rgb8(), whole })
 }

@@ -2,6 +2,7 @@
 
 mod animation;
 mod clock;
+mod count;
 mod facts;
 mod ffmpeg;
 #[cfg(feature = "h264")]
@@ -12,6 +13,8 @@ mod mkv;
 #[cfg(feature = "h264")]
 mod mp4;
 #[cfg(feature = "h264")]
+mod mp4_reader;
+#[cfg(feature = "h264")]
 mod rgb;
 mod sample;
 #[cfg(feature = "h264")]
@@ -21,10 +24,11 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use image::{ImageError, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
 use super::ffmpeg::no_such_program;
-use super::limits::{MAX_FPS, MAX_FRAME_BYTES, MAX_FRAME_SIDE, MAX_FRAMES};
+use super::limits::{MAX_DURATION, MAX_FPS, MAX_FRAME_BYTES, MAX_FRAME_SIDE, MAX_FRAMES, MAX_PIXELS};
+use super::reader::check_duration;
 use super::sniff::{Container, sniff};
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
@@ -46,6 +50,18 @@ pub struct VideoOptions {
     pub video_track: Option<usize>,
     /// Number of a programme in an MPEG transport stream: the video tracks are then those of this programme.
     pub program: Option<u32>,
+    /// Longest video that is read, in seconds; `None`: [`MAX_DURATION`].
+    pub max_duration: Option<f64>,
+    /// Most frames of one video; `None`: [`MAX_FRAMES`], and [`MAX_ANIMATION_FRAMES`] of an animated picture.
+    pub max_frames: Option<usize>,
+    /// Most pixels of one frame; `None`: [`MAX_PIXELS`], which is the most that can be asked for.
+    pub max_pixels: Option<u64>,
+}
+
+impl VideoOptions {
+    fn max_pixels(&self) -> u64 {
+        self.max_pixels.map_or(MAX_PIXELS, |pixels| pixels.min(MAX_PIXELS))
+    }
 }
 
 /// What a video is.
@@ -64,6 +80,9 @@ pub struct VideoInfo {
 pub struct VideoReader {
     info: VideoInfo,
     source: Source,
+    max_duration: f64,
+    max_frames: usize,
+    max_pixels: u64,
     frames: usize,
     /// Size of the first frame.
     size: Option<(u32, u32)>,
@@ -99,12 +118,22 @@ impl VideoReader {
         let mut warnings = Vec::new();
         let (source, info) = if path.is_dir() {
             no_tracks(options)?;
-            let (images, info) = Images::open(path, options.fps, &mut warnings)?;
+            let (images, info) = Images::open(path, options, &mut warnings)?;
             (Source::Images(images), info)
         } else {
             open_file(path, options, &mut warnings)?
         };
-        Ok(Self { info, source, frames: 0, size: None, other_sizes: 0, warnings })
+        Ok(Self {
+            info,
+            source,
+            max_duration: options.max_duration.unwrap_or(MAX_DURATION),
+            max_frames: options.max_frames.unwrap_or(MAX_FRAMES),
+            max_pixels: options.max_pixels(),
+            frames: 0,
+            size: None,
+            other_sizes: 0,
+            warnings,
+        })
     }
 
     pub fn info(&self) -> &VideoInfo {
@@ -116,9 +145,6 @@ impl VideoReader {
     /// # Errors
     /// [`ErrorKind::Empty`] at the end where not one frame could be read, [`ErrorKind::Limit`].
     pub fn next_frame(&mut self) -> Result<Option<VideoFrame>> {
-        if self.frames == MAX_FRAMES {
-            return Err(Error::new(ErrorKind::Limit, format!("the video has more than {MAX_FRAMES} frames")));
-        }
         let frame = match &mut self.source {
             Source::Images(images) => images.next_frame(&mut self.warnings)?,
             Source::Animation(animation) => animation.next_frame(&mut self.warnings)?,
@@ -135,6 +161,11 @@ impl VideoReader {
             }
             return Ok(None);
         };
+        if self.frames == self.max_frames {
+            return Err(too_many_frames(self.max_frames));
+        }
+        check_pixels(frame.width, frame.height, self.max_pixels)?;
+        check_duration(self.info.time_base.seconds(frame.ticks), self.max_duration)?;
         self.frames += 1;
         let size = (frame.width, frame.height);
         self.other_sizes += usize::from(*self.size.get_or_insert(size) != size);
@@ -169,7 +200,8 @@ fn open_file(path: &Path, options: &VideoOptions, warnings: &mut Vec<String>) ->
         }
         _ if is_picture(path) => {
             no_tracks(options)?;
-            return Animation::open(path).map(|(animation, info)| (Source::Animation(animation), info));
+            return Animation::open(path, options)
+                .map(|(animation, info)| (Source::Animation(animation), info));
         }
         Container::Text => Err(Error::new(
             ErrorKind::UnknownFormat,
@@ -289,6 +321,11 @@ fn check_fps(fps: f64) -> Result<()> {
     Err(Error::new(ErrorKind::Config, message))
 }
 
+fn too_many_frames(most: usize) -> Error {
+    let message = format!("it has more than {most} frames; cut it into parts, or allow more (--max-frames)");
+    Error::new(ErrorKind::Limit, message)
+}
+
 fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_FRAME_SIDE);
@@ -305,6 +342,32 @@ fn check_size(width: u32, height: u32) -> Result<u64> {
         false if bytes == 0 => Err(Error::new(ErrorKind::Damaged, "the picture has no pixels")),
         false => Ok(bytes),
     }
+}
+
+/// Meets the size of a picture with what is allowed; [`MAX_PIXELS`] at most.
+fn check_pixels(width: u32, height: u32, most: u64) -> Result<()> {
+    check_size(width, height)?;
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels <= most {
+        return Ok(());
+    }
+    let message = format!("the picture has {pixels} pixels, more than {most} (--max-pixels)");
+    Err(Error::new(ErrorKind::Limit, message))
+}
+
+/// Decodes a picture that is within the limits, the right way up as its EXIF tag says.
+fn decoded(mut decoder: impl ImageDecoder, max_pixels: u64) -> Result<DynamicImage> {
+    let (width, height) = decoder.dimensions();
+    check_pixels(width, height, max_pixels)?;
+    // The decoder does not count what it gives: up to 8 bytes a pixel.
+    if decoder.total_bytes() > MAX_FRAME_BYTES {
+        return Err(too_large());
+    }
+    let failed = |error: ImageError| picture_error(&error);
+    let orientation = decoder.orientation().map_err(failed)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
 }
 
 fn too_large() -> Error {

@@ -11,9 +11,11 @@ use re_mp4::{Mp4, Sample, Track, TrackKind, TrakBox};
 
 use super::super::limits::{MAX_FRAME_BYTES, MAX_MP4_SAMPLES};
 use super::super::mp4::{
-    SampleEntry, chapter_tracks, claimed_length, coding, count_samples, has_index, sample_entry,
+    SampleEntry, chapter_tracks, claimed_length, coding, count_samples, has_index, needless_boxes,
+    sample_entry,
 };
 use super::h264::{Frames, Packet};
+use super::mp4_reader::CarefulReader;
 use super::sps::Configuration;
 use super::{VideoInfo, choose, open_picture};
 use crate::guard::guard;
@@ -24,6 +26,8 @@ use crate::{Error, ErrorKind, Result};
 pub(super) struct Mp4Video {
     file: BufReader<File>,
     places: std::vec::IntoIter<Place>,
+    /// Bytes that may still be read.
+    unread: u64,
     frames: Frames,
     rotation: Rotation,
 }
@@ -73,13 +77,19 @@ impl Mp4Video {
             time_base: TimeBase { numerator: 1, denominator: timescale },
         };
         let frames = Frames::new(&configuration, shown)?;
-        Ok((Self { file, places: places.into_iter(), frames, rotation: rotation(trak) }, info))
+        // Packets may share bytes, but not lie over each other without end.
+        let unread = 2 * file.get_ref().metadata().map_err(|e| Error::io(&e, path))?.len();
+        Ok((Self { file, places: places.into_iter(), unread, frames, rotation: rotation(trak) }, info))
     }
 
     /// Packets that cannot be decoded are left out, with a warning at the end.
     pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
-        let Self { file, places, frames, rotation } = self;
-        let next = || places.next().map(|place| packet(file, &place)).transpose();
+        let Self { file, places, unread, frames, rotation } = self;
+        let next = || {
+            let Some(place) = places.next() else { return Ok(None) };
+            *unread = unread.checked_sub(place.size).ok_or("its packets lie over each other")?;
+            packet(file, &place).map(Some)
+        };
         frames.next(warnings, next).map(|frame| rotation.apply(frame))
     }
 }
@@ -99,8 +109,12 @@ fn tables(path: &Path, file: &mut BufReader<File>) -> Result<Mp4> {
         return Err(Error::new(ErrorKind::Limit, message));
     }
     let length = claimed_length(path, length);
-    // The reader trusts its tables and panics where they do not fit each other.
-    guard(|| Mp4::read(file, length)).map_err(damaged)?.map_err(|error| damaged(error.to_string()))
+    let Some(hidden) = needless_boxes(path) else {
+        return Err(damaged("a box is larger than the one that it lies in".into()));
+    };
+    let reader = CarefulReader::new(file, hidden);
+    // It trusts its tables and panics where they do not fit each other.
+    guard(|| Mp4::read(reader, length)).map_err(damaged)?.map_err(|error| damaged(error.to_string()))
 }
 
 /// In the order of the file, without the pictures of chapters.

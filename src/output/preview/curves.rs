@@ -1,21 +1,38 @@
 //! A picture of how training went: plots one above the other, epochs, or whatever is counted, from left to right.
 
+use std::io::Write;
 use std::path::Path;
+use std::sync::Once;
 
 use image::{Rgb, RgbImage};
+use plotters::chart::{ChartBuilder, SeriesLabelPosition};
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
+use plotters::element::{Circle, PathElement};
+use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
+use plotters::series::LineSeries;
+use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_font};
 
-use super::axis::round_step;
-use super::canvas::{Canvas, Rect, SMALL, TITLE, shortened};
-use super::colours::{FAINT_INK, GRID, INK, LABELS, LINE, readable};
-use super::{GAP, MARGIN, RIGHT_MARGIN, WIDTH, write_png};
-use crate::Result;
+use super::colours::{FAINT_INK, GRID, INK, LABELS, LINE, PAPER};
+use super::{MARGIN, WIDTH, write_png};
+use crate::error::one_line;
+use crate::files::AtomicFile;
+use crate::{Error, ErrorKind, Result};
 
-/// Pixels of one plot from top to bottom.
-const HEIGHT: u32 = 280;
-/// Pixels at the left of the plots, for their numbers.
-const GUTTER: u32 = 80;
-/// Fewest pixels from one number of an axis to the next: of epochs, of values.
-const APART: [f64; 2] = [90.0, 45.0];
+/// Letters for Latin, Greek and Cyrillic; its licence is beside it.
+const FONT: &[u8] = include_bytes!("font/DejaVuSans.ttf");
+/// Pixels of one plot from top to bottom, with its numbers.
+const HEIGHT: u32 = 360;
+/// Pixels above the plots, for the title.
+const HEAD: u32 = 60;
+/// Pixels at the left and below a plot, for its numbers.
+const GUTTERS: [u32; 2] = [80, 50];
+/// Sizes of letters in pixels.
+const SIZES: [u32; 2] = [26, 18];
+/// Most letters of the title.
+const TITLE_LETTERS: usize = 100;
+/// What lies higher is drawn at this height: no axis reaches further.
+const HIGHEST: f64 = 1e9;
 /// Pixels that a line is wide.
 const PEN: u32 = 3;
 
@@ -47,116 +64,146 @@ pub struct Line {
 
 impl Curves<'_> {
     /// The picture, 1400 pixels wide.
-    pub fn draw(&self) -> RgbImage {
-        let top = MARGIN + TITLE.height() + GAP;
-        let step = HEIGHT + 3 * SMALL.height() + 4 * GAP;
-        let mut canvas = Canvas::new(WIDTH, top + self.plots.len() as u32 * step + MARGIN);
-        canvas.text(MARGIN, MARGIN, &TITLE.fitted(self.title, WIDTH - 2 * MARGIN), TITLE, INK);
-        for (i, plot) in self.plots.iter().enumerate() {
-            plot.draw(&mut canvas, top + i as u32 * step);
-        }
-        canvas.image
-    }
-
-    /// Writes the picture as PNG, whatever `path` is called.
     ///
     /// # Errors
-    /// Those of [`crate::files::AtomicFile`].
+    /// [`ErrorKind::Internal`] where it cannot be drawn.
+    pub fn draw(&self) -> Result<RgbImage> {
+        let (width, height) = self.size();
+        let mut pixels = vec![0; (width * height * 3) as usize];
+        self.draw_on(BitMapBackend::with_buffer(&mut pixels, (width, height)))?;
+        RgbImage::from_raw(width, height, pixels)
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a picture has other bytes than its size says"))
+    }
+
+    /// The picture as SVG.
+    ///
+    /// # Errors
+    /// As [`Curves::draw`].
+    pub fn svg(&self) -> Result<String> {
+        let mut text = String::new();
+        self.draw_on(SVGBackend::with_string(&mut text, self.size()))?;
+        Ok(text)
+    }
+
+    /// Writes the picture: SVG where `path` ends so, otherwise PNG.
+    ///
+    /// # Errors
+    /// Those of [`AtomicFile`]; as [`Curves::draw`].
     pub fn save(&self, path: &Path) -> Result<()> {
-        write_png(&self.draw(), path)
+        if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("svg")) {
+            return write_png(&self.draw()?, path);
+        }
+        let text = self.svg()?;
+        let mut file = AtomicFile::create(path)?;
+        file.write_all(text.as_bytes()).map_err(|error| Error::io(&error, path))?;
+        file.commit()
+    }
+
+    fn size(&self) -> (u32, u32) {
+        (WIDTH, HEAD + self.plots.len() as u32 * HEIGHT + MARGIN)
+    }
+
+    fn draw_on<B: DrawingBackend>(&self, backend: B) -> Result<()> {
+        static LETTERS: Once = Once::new();
+        // The one font that there is, so that no machine draws with another.
+        LETTERS.call_once(|| {
+            let _ = register_font("sans-serif", FontStyle::Normal, FONT);
+        });
+        let failed = |error: DrawingAreaErrorKind<B::ErrorType>| {
+            Error::new(ErrorKind::Internal, format!("the picture cannot be drawn: {error}"))
+        };
+        let area = backend.into_drawing_area();
+        area.fill(&colour(PAPER)).map_err(failed)?;
+        let (head, plots) = area.split_vertically(HEAD);
+        let title = super::canvas::shortened(&one_line(self.title), TITLE_LETTERS);
+        let place = (MARGIN as i32, ((HEAD - SIZES[0]) / 2) as i32);
+        head.draw_text(&title, &letters(SIZES[0], INK), place).map_err(failed)?;
+        for (area, plot) in plots.split_evenly((self.plots.len().max(1), 1)).iter().zip(self.plots) {
+            plot.draw(area).map_err(failed)?;
+        }
+        area.present().map_err(failed)
     }
 }
 
 impl Plot {
-    /// With the caption above and the epochs below.
-    fn draw(&self, canvas: &mut Canvas, y: u32) {
-        let area = Rect {
-            x: MARGIN + GUTTER,
-            y: y + SMALL.height() + GAP,
-            width: WIDTH - MARGIN - GUTTER - RIGHT_MARGIN,
-            height: HEIGHT,
+    /// With the caption above and what is counted below.
+    fn draw<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> std::result::Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let mut chart = ChartBuilder::on(area)
+            .margin_right(MARGIN)
+            .margin_left(MARGIN)
+            .x_label_area_size(GUTTERS[1])
+            .y_label_area_size(GUTTERS[0])
+            .caption(self.caption, letters(SIZES[1], FAINT_INK))
+            .build_cartesian_2d(1..self.last(), 0.0..self.top())?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(colour(PAPER))
+            .bold_line_style(colour(GRID))
+            .axis_style(colour(LINE))
+            .x_labels(14)
+            .y_labels(6)
+            .x_desc(self.axis)
+            .x_label_style(letters(SIZES[1], INK))
+            .y_label_style(letters(SIZES[1], INK))
+            .axis_desc_style(letters(SIZES[1], FAINT_INK))
+            .draw()?;
+        for (line, ink) in self.lines.iter().zip(LABELS) {
+            let points = line.points();
+            if points.is_empty() {
+                continue;
+            }
+            let pen = colour(ink).stroke_width(PEN);
+            if let &[point] = points.as_slice() {
+                chart.draw_series([Circle::new(point, PEN, colour(ink).filled())])?;
+            }
+            chart
+                .draw_series(LineSeries::new(points, pen))?
+                .label(line.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], pen));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(colour(PAPER))
+            .border_style(colour(GRID))
+            .label_font(letters(SIZES[1], INK))
+            .draw()
+    }
+
+    /// What the axis of values reaches.
+    fn top(&self) -> f64 {
+        let values = self.lines.iter().flat_map(Line::points).map(|(_, value)| value);
+        let highest = values.fold(self.highest, f64::max);
+        if highest > 0.0 { highest } else { 1.0 }
+    }
+
+    /// The last epoch, or whatever is counted; an axis has some length.
+    fn last(&self) -> u32 {
+        let longest = self.lines.iter().map(|line| line.values.len()).max().unwrap_or(0);
+        longest.clamp(2, u32::MAX as usize) as u32
+    }
+}
+
+impl Line {
+    /// What was measured, each with its number from 1.
+    fn points(&self) -> Vec<(u32, f64)> {
+        let known = |(i, value): (usize, &Option<f64>)| {
+            value.filter(|value| value.is_finite()).map(|value| ((i + 1) as u32, value.clamp(0.0, HIGHEST)))
         };
-        let top = self.draw_values(canvas, &area);
-        self.draw_epochs(canvas, &area);
-        canvas.text(area.x, y, self.caption, SMALL, FAINT_INK);
-        let mut right = area.x + area.width;
-        let lines =
-            || self.lines.iter().zip(LABELS).filter(|(line, _)| line.values.iter().any(Option::is_some));
-        for (line, colour) in lines().collect::<Vec<_>>().into_iter().rev() {
-            canvas.text_before(right, y, line.name, SMALL, readable(colour));
-            right -= SMALL.width(line.name) + 2 * SMALL.width(" ");
-        }
-        for (line, colour) in lines() {
-            let known = |(i, value): (usize, &Option<f64>)| {
-                value
-                    .filter(|value| value.is_finite())
-                    .map(|value| (self.column(&area, i), row(&area, value / top)))
-            };
-            draw_line(canvas, &line.values.iter().enumerate().filter_map(known).collect::<Vec<_>>(), colour);
-        }
-    }
-
-    /// Draws the axis of values; gives what it reaches.
-    fn draw_values(&self, canvas: &mut Canvas, area: &Rect) -> f64 {
-        let values = self.lines.iter().flat_map(|line| &line.values).flatten().copied();
-        let highest = values.filter(|value| value.is_finite()).fold(self.highest, f64::max);
-        let highest = if highest > 0.0 { highest } else { 1.0 };
-        let step = round_step(highest * APART[1] / f64::from(area.height));
-        let top = (highest / step - 1e-9).ceil() * step;
-        let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
-        for i in 0..=(top / step).round() as u32 {
-            let value = f64::from(i) * step;
-            let (y, colour) = (row(area, value / top), if i == 0 { LINE } else { GRID });
-            canvas.fill(Rect { y, height: 1, ..*area }, colour, 1.0);
-            let text = shortened(&format!("{value:.decimals$}"), 8);
-            canvas.text_before(area.x - GAP, y - SMALL.height() / 2, &text, SMALL, INK);
-        }
-        top
-    }
-
-    fn draw_epochs(&self, canvas: &mut Canvas, area: &Rect) {
-        let step = round_step(self.epochs() as f64 * APART[0] / f64::from(area.width)).max(1.0) as usize;
-        let y = area.y + area.height + GAP / 2;
-        for i in (0..self.epochs()).filter(|i| (i + 1) % step == 0) {
-            canvas.text_around(self.column(area, i), y, &(i + 1).to_string(), SMALL, INK);
-        }
-        let y = y + SMALL.height();
-        canvas.text_around(area.x + area.width / 2, y, self.axis, SMALL, FAINT_INK);
-    }
-
-    fn epochs(&self) -> usize {
-        self.lines.iter().map(|line| line.values.len()).max().unwrap_or(0)
-    }
-
-    /// Where the `i`-th epoch stands.
-    fn column(&self, area: &Rect, i: usize) -> u32 {
-        let last = self.epochs().saturating_sub(1).max(1) as f64;
-        area.x + (i as f64 / last * f64::from(area.width - 1)).round() as u32
+        self.values.iter().enumerate().filter_map(known).collect()
     }
 }
 
-/// Where a `share` of the way up stands, 0 to 1.
-fn row(area: &Rect, share: f64) -> u32 {
-    area.y + ((1.0 - share.clamp(0.0, 1.0)) * f64::from(area.height - 1)).round() as u32
+fn letters(size: u32, ink: Rgb<u8>) -> TextStyle<'static> {
+    TextStyle { color: colour(ink).to_backend_color(), ..("sans-serif", size).into_font().into() }
 }
 
-/// From point to point, as wide as [`PEN`].
-fn draw_line(canvas: &mut Canvas, points: &[(u32, u32)], colour: Rgb<u8>) {
-    let mut dot = |x: f64, y: f64| {
-        let corner = |v: f64| (v.round() as u32).saturating_sub(PEN / 2);
-        canvas.fill(Rect { x: corner(x), y: corner(y), width: PEN, height: PEN }, colour, 1.0);
-    };
-    if let &[(x, y)] = points {
-        dot(f64::from(x), f64::from(y));
-    }
-    for pair in points.windows(2) {
-        let [(x0, y0), (x1, y1)] = [pair[0], pair[1]].map(|(x, y)| (f64::from(x), f64::from(y)));
-        let steps = (x1 - x0).abs().max((y1 - y0).abs()).max(1.0);
-        for i in 0..=steps as u32 {
-            let share = f64::from(i) / steps;
-            dot(x0 + share * (x1 - x0), y0 + share * (y1 - y0));
-        }
-    }
+fn colour(Rgb([red, green, blue]): Rgb<u8>) -> RGBColor {
+    RGBColor(red, green, blue)
 }
 
 #[cfg(test)]
@@ -173,7 +220,7 @@ mod tests {
     }
 
     fn draw(plots: &[Plot]) -> RgbImage {
-        Curves { title: &"long ".repeat(100), plots }.draw()
+        Curves { title: &"long ".repeat(100), plots }.draw().unwrap()
     }
 
     fn count(image: &RgbImage, colour: Rgb<u8>) -> usize {
@@ -196,5 +243,15 @@ mod tests {
             draw(&plots);
         }
         draw(&[]);
+    }
+
+    #[test]
+    fn an_svg_shows_the_same_and_its_text_is_text() {
+        let plots = plots(3, true);
+        let svg = Curves { title: "<script>a & b", plots: &plots }.svg().unwrap();
+        assert!(
+            svg.starts_with("<svg") && svg.contains("&lt;script&gt;a &amp; b") && !svg.contains("<script")
+        );
+        assert!(svg.matches("<polyline").count() >= 2);
     }
 }
