@@ -327,6 +327,7 @@ impl BoxReader {
     }
 
     /// Adds where the names of needless boxes stand within the box `parent`, whose children fill it.
+    #[cfg(feature = "h264")]
     fn needless(&mut self, parent: &[u8; 4], span: Span, found: &mut Vec<u64>) -> Option<()> {
         // What the file ends with may be cut off.
         let end = if parent == b"file" { u64::MAX } else { span.1 };

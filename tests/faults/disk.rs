@@ -144,3 +144,23 @@ fn threads_that_the_system_does_not_give_are_no_panic() {
         disturb(task, "clone3", "error=EAGAIN", &[]);
     }
 }
+
+#[test]
+fn a_picture_whose_disk_fails_is_an_error_of_its_video_and_not_a_frame_less() {
+    if !has_strace() {
+        return;
+    }
+    let place = Place::new(Task::Classify);
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/gesture"), &place.path("pictures"));
+    let picture = std::fs::read_dir(place.path("pictures")).unwrap().next().unwrap().unwrap().file_name();
+    let picture = format!("pictures/{}", picture.to_str().unwrap());
+    // By a thread at its first or its second read, and from there on.
+    for when in [1, 2] {
+        let inject = format!("read:error=EIO:when={when}+");
+        let mut command =
+            strace(&place.path(""), &["classify", "pictures"], &inject, &[&picture], &place.log());
+        let ended = Ended::of(&mut command);
+        assert_eq!(ended.code(), 1, "{inject}: {ended:?}");
+        assert!(ended.stderr.contains("Input/output error"), "{inject}: {ended:?}");
+    }
+}

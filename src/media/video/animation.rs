@@ -71,31 +71,41 @@ impl Animation {
     }
 
     /// Damage ends the animation with a warning; what came before is good.
-    pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the system cannot read on.
+    pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Result<Option<VideoFrame>> {
         if self.ended {
-            return None;
+            return Ok(None);
         }
         let ticks = ((2 * self.time.0 + self.time.1) / (2 * self.time.1)) as i64;
         self.number += 1;
         let picture = match &mut self.frames {
-            Kind::Still(picture) => *picture.take()?,
-            Kind::Moving(frames) => match next(frames)? {
-                Ok(frame) => {
+            Kind::Still(picture) => picture.take().map(|picture| *picture),
+            Kind::Moving(frames) => match next(frames) {
+                None => None,
+                Some(Ok(frame)) => {
                     let (numerator, denominator) = frame.delay().numer_denom_ms();
                     self.wait(u64::from(numerator), u64::from(denominator.max(1)));
-                    DynamicImage::from(frame.into_buffer())
+                    Some(DynamicImage::from(frame.into_buffer()))
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     self.ended = true;
-                    let message = error.message;
-                    warnings.push(format!("the animation ends early, at frame {}: {message}", self.number));
-                    return None;
+                    if error.kind == ErrorKind::Io {
+                        return Err(error);
+                    }
+                    warnings.push(format!(
+                        "the animation ends early, at frame {}: {}",
+                        self.number, error.message
+                    ));
+                    None
                 }
             },
         };
+        let Some(picture) = picture else { return Ok(None) };
         let rgb = picture.into_rgb8();
         let (width, height) = rgb.dimensions();
-        Some(VideoFrame { width, height, pixels: rgb.into_raw(), ticks })
+        Ok(Some(VideoFrame { width, height, pixels: rgb.into_raw(), ticks }))
     }
 
     /// Adds a delay in milliseconds, exactly.

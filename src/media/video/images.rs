@@ -87,14 +87,17 @@ impl Images {
         Ok((Self { files, max_pixels, next: 0, ahead: VecDeque::new(), name: None }, info))
     }
 
-    /// Those that cannot be read are passed over with a warning.
-    pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
+    /// Those that are damaged are passed over with a warning.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the system cannot read one: it may be as good as the others.
+    pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Result<Option<VideoFrame>> {
         loop {
             if self.ahead.is_empty() {
                 let max_pixels = self.max_pixels;
                 self.ahead = self.soon().par_iter().map(|file| read(file, max_pixels)).collect();
             }
-            let picture = self.ahead.pop_front()?;
+            let Some(picture) = self.ahead.pop_front() else { return Ok(None) };
             let ticks = self.next as i64;
             let name = name(&self.files[self.next]);
             self.next += 1;
@@ -107,8 +110,9 @@ impl Images {
                     }
                     self.name = Some(name);
                     let (width, height) = rgb.dimensions();
-                    return Some(VideoFrame { width, height, pixels: rgb.into_raw(), ticks });
+                    return Ok(Some(VideoFrame { width, height, pixels: rgb.into_raw(), ticks }));
                 }
+                Err(error) if error.kind == ErrorKind::Io => return Err(error),
                 Err(error) => {
                     warnings.push(format!("frame {number} ({name}) is left out: {}", error.message));
                 }

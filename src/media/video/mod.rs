@@ -146,8 +146,8 @@ impl VideoReader {
     /// [`ErrorKind::Empty`] at the end where not one frame could be read, [`ErrorKind::Limit`].
     pub fn next_frame(&mut self) -> Result<Option<VideoFrame>> {
         let frame = match &mut self.source {
-            Source::Images(images) => images.next_frame(&mut self.warnings),
-            Source::Animation(animation) => animation.next_frame(&mut self.warnings),
+            Source::Images(images) => images.next_frame(&mut self.warnings)?,
+            Source::Animation(animation) => animation.next_frame(&mut self.warnings)?,
             #[cfg(feature = "h264")]
             Source::Mp4(video) => video.next_frame(&mut self.warnings),
             #[cfg(feature = "h264")]
@@ -384,9 +384,8 @@ fn too_large() -> Error {
 fn picture_error(error: &ImageError) -> Error {
     match error {
         ImageError::Limits(_) => too_large(),
-        ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-            Error::io(error, "")
-        }
+        // What a decoder says of the bytes may be of this kind, too.
+        ImageError::IoError(error) if error.raw_os_error().is_some() => Error::io(error, ""),
         ImageError::Unsupported(error) => Error::new(ErrorKind::UnknownFormat, error.to_string()),
         error => Error::new(ErrorKind::Damaged, format!("the picture is damaged: {error}")),
     }

@@ -3,6 +3,7 @@
 mod axis;
 mod canvas;
 mod colours;
+#[cfg(not(target_arch = "wasm32"))]
 mod curves;
 mod panels;
 mod spectrogram;
@@ -20,6 +21,7 @@ pub(super) use axis::TimeAxis;
 use canvas::{Canvas, SMALL, TITLE};
 pub(crate) use colours::magma;
 use colours::{FAINT_INK, INK};
+#[cfg(not(target_arch = "wasm32"))]
 pub use curves::{Curves, Line, Plot};
 pub use panels::{Area, Panel, Panels, View};
 pub use spectrogram::Spectrogram;
