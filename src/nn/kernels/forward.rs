@@ -100,7 +100,8 @@ impl<'a> Scan<'a> {
         // The last gate's last vector may reach beyond it.
         let products = (C::GATES - 1) * hidden + hidden.next_multiple_of(lanes);
         Self {
-            saved: args.saved.as_mut().map(|saved| saved.as_mut_ptr()),
+            // Taken out: a reference that moves on with the others would count as used, and the pointer as void.
+            saved: args.saved.take().map(|saved| saved.as_mut_ptr()),
             h: std::array::from_fn(|_| Rows::zeros(pool, batch, hidden, width)),
             c: std::array::from_fn(|_| Rows::zeros(pool, memory, hidden, width)),
             mid: Rows::zeros(pool, twice, hidden, width),
