@@ -94,7 +94,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// Data and threads' stacks; what is mapped from files does not count.
 #[cfg(target_os = "linux")]
 fn limit_memory(bytes: u64) -> Result<()> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // A limit that holds already may be lower, and cannot be raised.
+    let bytes = getrlimit(Resource::Data).maximum.map_or(bytes, |most| most.min(bytes));
     let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
     setrlimit(Resource::Data, limit)
         .map_err(|error| Error::new(ErrorKind::Config, format!("--memory-limit cannot be set: {error}")))
