@@ -91,10 +91,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Data and threads' stacks; what is mapped from files does not count.
+/// Data and threads' stacks; what is mapped from files does not count. A lower limit that is set already stays.
 #[cfg(target_os = "linux")]
 fn limit_memory(bytes: u64) -> Result<()> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let bytes = getrlimit(Resource::Data).maximum.map_or(bytes, |most| bytes.min(most));
     let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
     setrlimit(Resource::Data, limit)
         .map_err(|error| Error::new(ErrorKind::Config, format!("--memory-limit cannot be set: {error}")))

@@ -11,7 +11,7 @@ impl Bits {
     /// The lowest `count` bits of `value`, the highest first: Huffman codes.
     fn code(&mut self, value: u32, count: u32) {
         for bit in (0..count).rev() {
-            if self.used % 8 == 0 {
+            if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             *self.bytes.last_mut().unwrap() |= ((value >> bit & 1) << (self.used % 8)) as u8;
