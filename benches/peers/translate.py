@@ -155,7 +155,7 @@ def main():
     names = {number: word for word, number in target_words.items()}
     numbers = lambda words, known: [known.get(word, UNKNOWN) for word in words]
     data = [(numbers(split(e), source_words), numbers(split(f), target_words)) for e, f in train]
-    model = EncoderDecoder(3 + len(source_words), 3 + len(target_words), 128, 128, 1, dropout=0.3)
+    model = EncoderDecoder(3 + len(source_words), 3 + len(target_words), 128, 128, 1, dropout=0.0)
     batches = math.ceil(len(data) / 32)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

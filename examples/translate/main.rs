@@ -145,7 +145,7 @@ fn learn(args: &Args, train: &[Pair]) -> Result<Translator> {
         hidden_size: size,
         num_layers: 1,
         score: Score::General,
-        dropout: if args.quick { 0.1 } else { 0.3 },
+        dropout: if args.quick { 0.1 } else { 0.0 },
     };
     let vars = EncoderDecoder::init(&config, args.seed)?;
     let weights = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
