@@ -242,8 +242,7 @@ fn write_page(
         said: against.iter().flat_map(|text| text.lines()).map(str::to_string).collect(),
         embed: args.page.embed,
     };
-    let written = write_evaluation_page(path, &page, args.jobs.threads(evaluated.len()));
-    written.map_err(|error| say(format_args!("error: the page was not written: {error}"))).is_ok()
+    write_evaluation_page(path, &page, args.jobs.threads(evaluated.len()))
 }
 
 /// The table, and the JSON where it is asked for.

@@ -1,7 +1,6 @@
 //! `percept report`: results as a page to look at and to listen to.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use super::evaluate::{check_collar, progress_bar, threads};
 use super::inputs::refuse_overwriting;
 use super::media_args::MediaArgs;
 use super::{Jobs, exit_code, say};
-use crate::files::AtomicFile;
+use crate::files::{AtomicFile, first_bytes};
 use crate::report::{
     EvaluationPage, MAX_EVALUATED_ROWS, ReportOptions, Results, Summary, write_evaluation, write_report,
 };
@@ -121,14 +120,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(exit_code(results.num_problems))
 }
 
-/// Writes the page of an evaluation to `path`, and says so.
-pub fn write_evaluation_page(path: &Path, evaluation: &EvaluationPage, threads: usize) -> Result<()> {
-    let pool = super::evaluate::threads(threads)?;
+/// Writes the page of an evaluation to `path`, and says so. False where it could not be written, which is said: whatever it is
+/// about is there.
+pub fn write_evaluation_page(path: &Path, evaluation: &EvaluationPage, num_threads: usize) -> bool {
     let rows = evaluation.answers.as_ref().map_or(0, |answers| answers.evaluated.len());
-    write(path, rows.min(MAX_EVALUATED_ROWS), |out, folder, on_row| {
-        pool.install(|| write_evaluation(evaluation, out, folder, on_row))
-    })?;
-    Ok(())
+    let written = threads(num_threads).and_then(|pool| {
+        write(path, rows.min(MAX_EVALUATED_ROWS), |out, folder, on_row| {
+            pool.install(|| write_evaluation(evaluation, out, folder, on_row))
+        })
+    });
+    written.map_err(|error| say(format_args!("error: the page was not written: {error}"))).is_ok()
 }
 
 /// Puts what `page` writes, of so many rows, under its name once all of it is there.
@@ -182,8 +183,5 @@ pub fn is_page(bytes: &[u8]) -> bool {
 
 /// The first bytes of a file, as many as tell what it is.
 pub fn head_of(path: &Path) -> Result<Vec<u8>> {
-    let mut head = Vec::new();
-    let file = File::open(path).map_err(|error| Error::io(&error, path))?;
-    file.take(4096).read_to_end(&mut head).map_err(|error| Error::io(&error, path))?;
-    Ok(head)
+    File::open(path).and_then(|file| first_bytes(file, 4096)).map_err(|error| Error::io(&error, path))
 }

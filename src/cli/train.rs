@@ -291,8 +291,7 @@ fn write_page(
         said: warnings.iter().map(|warning| format!("warning: {warning}")).collect(),
         embed: files.embed,
     };
-    let written = write_evaluation_page(path, &page, rayon::current_num_threads());
-    written.map_err(|error| say(format_args!("error: the page was not written: {error}"))).is_ok()
+    write_evaluation_page(path, &page, rayon::current_num_threads())
 }
 
 /// The configuration file, or the defaults, with the flags on top.

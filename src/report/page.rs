@@ -300,7 +300,7 @@ pub(super) fn rounded(value: f64) -> f64 {
 
 /// With four digits.
 fn score(score: f32) -> Value {
-    json!((f64::from(score) * 1e4).round() / 1e4)
+    json!(rounded(f64::from(score)))
 }
 
 /// How a policy names what may run or style the page: this text and no other.
