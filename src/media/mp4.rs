@@ -2,12 +2,14 @@
 //! samples at the start and end are the encoder's delay and padding.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
 use super::limits::{MAX_CHUNKS, MAX_DATE_CHUNKS};
 #[cfg(feature = "h264")]
 use super::limits::{MAX_MP4_BOXES, MAX_SAMPLE_ENTRY, MAX_TRACKS};
+use crate::files::first_bytes;
+use crate::{Error, Result};
 
 /// Version, flags and count of the entries of a `stsd` box.
 const LIST_HEAD: u64 = 8;
@@ -49,35 +51,34 @@ fn scale(ticks: u64, sample_rate: u32, timescale: u32) -> u64 {
 }
 
 /// The edit of the track with this id, if the file has one. Damage here is no error: the whole is heard then.
-pub(super) fn edit(path: &Path, track_id: u32, audio_track: usize) -> Option<Edit> {
-    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
-    let end = reader.file.metadata().ok()?.len();
-    let moov = reader.find(0, end, b"moov")?;
-    // The tag speaks of the file's one audio track.
-    if audio_track == 0
-        && let Some(gapless) = reader.gapless(moov)
-    {
-        return Some(gapless);
-    }
-    let movie_timescale = {
-        let mvhd = reader.find(moov.0, moov.1, b"mvhd")?;
-        reader.timescale(mvhd)?
-    };
-    let trak = reader.track(moov, track_id)?;
-    let elst = reader.find_path(trak, &[b"edts", b"elst"])?;
-    let mdhd = reader.find_path(trak, &[b"mdia", b"mdhd"])?;
-    let timescale = reader.timescale(mdhd)?;
-    let (start, length) = parse_elst(&reader.bytes(elst, 8 + 20 * 64)?)?;
-    Some(Edit::List { start, timescale, length, movie_timescale })
+///
+/// # Errors
+/// As [`in_boxes`], here and of all that look into a file below.
+pub(super) fn edit(path: &Path, track_id: u32, audio_track: usize) -> Result<Option<Edit>> {
+    in_boxes(path, MAX_CHUNKS, |reader, file| {
+        let moov = reader.find(file, b"moov")?;
+        // The tag speaks of the file's one audio track.
+        if audio_track == 0
+            && let Some(gapless) = reader.gapless(moov)
+        {
+            return Some(gapless);
+        }
+        let mvhd = reader.find(moov, b"mvhd")?;
+        let movie_timescale = reader.timescale(mvhd)?;
+        let trak = reader.track(moov, track_id)?;
+        let elst = reader.find_path(trak, &[b"edts", b"elst"])?;
+        let mdhd = reader.find_path(trak, &[b"mdia", b"mdhd"])?;
+        let timescale = reader.timescale(mdhd)?;
+        let (start, length) = parse_elst(&reader.bytes(elst, 8 + 20 * 64)?)?;
+        Some(Edit::List { start, timescale, length, movie_timescale })
+    })
 }
 
 /// Whether the track holds QuickTime's PCM of 24 bits or more in its big-endian form, which is the default:
 /// Symphonia takes it for little-endian, and would give noise.
-pub(super) fn is_big_endian_pcm(path: &Path, track_id: u32) -> bool {
-    let find = || {
-        let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
-        let end = reader.file.metadata().ok()?.len();
-        let moov = reader.find(0, end, b"moov")?;
+pub(super) fn is_big_endian_pcm(path: &Path, track_id: u32) -> Result<bool> {
+    let found = in_boxes(path, MAX_CHUNKS, |reader, file| {
+        let moov = reader.find(file, b"moov")?;
         let trak = reader.track(moov, track_id)?;
         let stsd = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
         let bytes = reader.bytes(stsd, 4096)?;
@@ -85,44 +86,44 @@ pub(super) fn is_big_endian_pcm(path: &Path, track_id: u32) -> bool {
             .iter()
             .any(|kind| bytes.get(12..16) == Some(kind.as_slice()));
         Some(wide && !bytes.windows(6).any(|window| window == b"enda\0\x01"))
-    };
-    find().unwrap_or(false)
+    })?;
+    Ok(found.unwrap_or(false))
 }
 
 /// When the file says that it was made, in seconds from the start of 1904 by universal time; `None` where it does not say.
-pub(super) fn creation_time(file: File) -> Option<u64> {
-    let mut reader = BoxReader { file, budget: MAX_DATE_CHUNKS };
-    let end = reader.file.metadata().ok()?.len();
-    let moov = reader.find(0, end, b"moov")?;
-    let mvhd = reader.find(moov.0, moov.1, b"mvhd")?;
-    let bytes = reader.bytes(mvhd, 12)?;
-    let length = if *bytes.first()? == 1 { 8 } else { 4 };
-    Some(number(bytes.get(4..4 + length)?)).filter(|&seconds| seconds > 0)
+pub(super) fn creation_time(path: &Path) -> Result<Option<u64>> {
+    in_boxes(path, MAX_DATE_CHUNKS, |reader, file| {
+        let moov = reader.find(file, b"moov")?;
+        let mvhd = reader.find(moov, b"mvhd")?;
+        let bytes = reader.bytes(mvhd, 12)?;
+        let length = if *bytes.first()? == 1 { 8 } else { 4 };
+        Some(number(bytes.get(4..4 + length)?)).filter(|&seconds| seconds > 0)
+    })
 }
 
 /// Samples that the tables of all tracks promise; `None` where they are damaged.
 #[cfg(feature = "h264")]
-pub(super) fn count_samples(path: &Path) -> Option<u64> {
-    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_MP4_BOXES };
-    let end = reader.file.metadata().ok()?.len();
-    let (file, mut samples) = ((0, end), 0u64);
-    for moov in reader.all(file, b"moov") {
-        for trak in reader.all(moov, b"trak") {
-            if let Some(stsz) = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsz"]) {
-                // Behind version, flags and the size that all have.
-                samples = samples.saturating_add(number(reader.bytes(stsz, 12)?.get(8..12)?));
+pub(super) fn count_samples(path: &Path) -> Result<Option<u64>> {
+    in_boxes(path, MAX_MP4_BOXES, |reader, file| {
+        let mut samples = 0u64;
+        for moov in reader.all(file, b"moov") {
+            for trak in reader.all(moov, b"trak") {
+                if let Some(stsz) = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsz"]) {
+                    // Behind version, flags and the size that all have.
+                    samples = samples.saturating_add(number(reader.bytes(stsz, 12)?.get(8..12)?));
+                }
             }
         }
-    }
-    for moof in reader.all(file, b"moof") {
-        for traf in reader.all(moof, b"traf") {
-            for trun in reader.all(traf, b"trun") {
-                samples = samples.saturating_add(number(reader.bytes(trun, 8)?.get(4..8)?));
+        for moof in reader.all(file, b"moof") {
+            for traf in reader.all(moof, b"traf") {
+                for trun in reader.all(traf, b"trun") {
+                    samples = samples.saturating_add(number(reader.bytes(trun, 8)?.get(4..8)?));
+                }
             }
         }
-    }
-    // What was not walked through is not counted.
-    (reader.budget > 0).then_some(samples)
+        // What was not walked through is not counted.
+        (reader.budget > 0).then_some(samples)
+    })
 }
 
 /// What a sample entry for pictures says of their coding, for people.
@@ -144,19 +145,19 @@ pub(super) fn coding(entry: [u8; 4]) -> String {
 }
 
 /// How the first track of pictures is coded, for people; read here because Symphonia may give up on such a file.
-pub(super) fn picture_coding(path: &Path) -> Option<String> {
-    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
-    let end = reader.file.metadata().ok()?.len();
-    let moov = reader.find(0, end, b"moov")?;
-    for trak in reader.all(moov, b"trak") {
-        let hdlr = reader.find_path(trak, &[b"mdia", b"hdlr"])?;
-        if reader.bytes(hdlr, 12)?.get(8..) == Some(b"vide") {
-            let stsd = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
-            let (kind, ..) = reader.next(stsd.0 + LIST_HEAD, stsd.1)?;
-            return Some(coding(kind));
+pub(super) fn picture_coding(path: &Path) -> Result<Option<String>> {
+    in_boxes(path, MAX_CHUNKS, |reader, file| {
+        let moov = reader.find(file, b"moov")?;
+        for trak in reader.all(moov, b"trak") {
+            let hdlr = reader.find_path(trak, &[b"mdia", b"hdlr"])?;
+            if reader.bytes(hdlr, 12)?.get(8..) == Some(b"vide") {
+                let stsd = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
+                let (kind, ..) = reader.next(stsd.0 + LIST_HEAD, stsd.1)?;
+                return Some(coding(kind));
+            }
         }
-    }
-    None
+        None
+    })
 }
 
 /// How a track's pictures are coded: its first sample entry.
@@ -171,65 +172,60 @@ pub(super) struct SampleEntry {
 }
 
 #[cfg(feature = "h264")]
-pub(super) fn sample_entry(path: &Path, track_id: u32) -> Option<SampleEntry> {
+pub(super) fn sample_entry(path: &Path, track_id: u32) -> Result<Option<SampleEntry>> {
     // What stands in an entry for pictures before its boxes.
     const PICTURE_HEAD: u64 = 78;
-    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
-    let end = reader.file.metadata().ok()?.len();
-    let moov = reader.find(0, end, b"moov")?;
-    let trak = reader.track(moov, track_id)?;
-    let stsd = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
-    let count = number(reader.bytes(stsd, LIST_HEAD)?.get(4..8)?);
-    let (kind, body, end) = reader.next(stsd.0 + LIST_HEAD, stsd.1)?;
-    let avcc = reader.find(body.checked_add(PICTURE_HEAD)?, end, b"avcC");
-    let avcc = avcc.and_then(|avcc| reader.bytes(avcc, MAX_SAMPLE_ENTRY));
-    Some(SampleEntry { kind, count, avcc })
+    in_boxes(path, MAX_CHUNKS, |reader, file| {
+        let moov = reader.find(file, b"moov")?;
+        let trak = reader.track(moov, track_id)?;
+        let stsd = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
+        let count = number(reader.bytes(stsd, LIST_HEAD)?.get(4..8)?);
+        let (kind, body, end) = reader.next(stsd.0 + LIST_HEAD, stsd.1)?;
+        let avcc = reader.find((body.checked_add(PICTURE_HEAD)?, end), b"avcC");
+        let avcc = avcc.and_then(|avcc| reader.bytes(avcc, MAX_SAMPLE_ENTRY));
+        Some(SampleEntry { kind, count, avcc })
+    })
 }
 
 /// Whether the file has the box that says what is where in it.
 #[cfg(feature = "h264")]
-pub(super) fn has_index(path: &Path) -> bool {
-    let find = || {
-        let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
-        let end = reader.file.metadata().ok()?.len();
-        reader.find(0, end, b"moov")
-    };
-    find().is_some()
+pub(super) fn has_index(path: &Path) -> Result<bool> {
+    Ok(in_boxes(path, MAX_CHUNKS, |reader, file| reader.find(file, b"moov"))?.is_some())
 }
 
 /// Where the file ends, or would end if the samples at its end were not cut off.
 #[cfg(feature = "h264")]
-pub(super) fn claimed_length(path: &Path, length: u64) -> u64 {
-    let Ok(file) = File::open(path) else { return length };
-    let (mut reader, mut position) = (BoxReader { file, budget: MAX_MP4_BOXES }, 0);
-    while position < length {
-        match reader.next(position, u64::MAX) {
-            Some((_, _, end)) if end <= length => position = end,
-            // A size of 0 means to the end of the file.
-            Some((name, _, end)) if &name == b"mdat" && end < u64::MAX => return end,
-            _ => break,
+pub(super) fn claimed_length(path: &Path, length: u64) -> Result<u64> {
+    let claimed = in_boxes(path, MAX_MP4_BOXES, |reader, _| {
+        let mut position = 0;
+        while position < length {
+            match reader.next(position, u64::MAX)? {
+                (_, _, end) if end <= length => position = end,
+                // A size of 0 means to the end of the file.
+                (name, _, end) if &name == b"mdat" && end < u64::MAX => return Some(end),
+                _ => return None,
+            }
         }
-    }
-    length
+        None
+    })?;
+    Ok(claimed.unwrap_or(length))
 }
 
 /// Where the names stand of boxes whose content no video needs; `None` where a box does not fit into that which it lies in.
 #[cfg(feature = "h264")]
-pub(super) fn needless_boxes(path: &Path) -> Option<Vec<u64>> {
-    let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_MP4_BOXES };
-    let length = reader.file.metadata().ok()?.len();
-    let mut found = Vec::new();
-    reader.needless(b"file", (0, length), &mut found)?;
-    Some(found)
+pub(super) fn needless_boxes(path: &Path) -> Result<Option<Vec<u64>>> {
+    in_boxes(path, MAX_MP4_BOXES, |reader, file| {
+        let mut found = Vec::new();
+        reader.needless(b"file", file, &mut found)?;
+        Some(found)
+    })
 }
 
 /// The tracks that hold pictures of chapters for other tracks, by their ids.
 #[cfg(feature = "h264")]
-pub(super) fn chapter_tracks(path: &Path) -> Vec<u32> {
-    let find = || {
-        let mut reader = BoxReader { file: File::open(path).ok()?, budget: MAX_CHUNKS };
-        let end = reader.file.metadata().ok()?.len();
-        let moov = reader.find(0, end, b"moov")?;
+pub(super) fn chapter_tracks(path: &Path) -> Result<Vec<u32>> {
+    let found = in_boxes(path, MAX_CHUNKS, |reader, file| {
+        let moov = reader.find(file, b"moov")?;
         let mut ids = Vec::new();
         for trak in reader.all(moov, b"trak") {
             if let Some(chap) = reader.find_path(trak, &[b"tref", b"chap"]) {
@@ -238,8 +234,8 @@ pub(super) fn chapter_tracks(path: &Path) -> Vec<u32> {
             }
         }
         Some(ids)
-    };
-    find().unwrap_or_default()
+    })?;
+    Ok(found.unwrap_or_default())
 }
 
 /// Start of the first edit that is not empty, and its length when it is the only one.
@@ -261,12 +257,33 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |n, &byte| n << 8 | u64::from(byte))
 }
 
+/// What `look` finds in a file, at `budget` boxes of which it may look. It gets the span of the whole file, and gives `None`
+/// where the file is damaged or has no such thing.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) where the system does not read it: that is no damage.
+fn in_boxes<T>(
+    path: &Path,
+    budget: usize,
+    look: impl FnOnce(&mut BoxReader, Span) -> Option<T>,
+) -> Result<Option<T>> {
+    let failed = |error: io::Error| Error::io(&error, path);
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let mut reader = BoxReader { file, budget, failed: None };
+    let found = look(&mut reader, (0, length));
+    reader.failed.map_or(Ok(found), |error| Err(failed(error)))
+}
+
 struct BoxReader {
     file: File,
     /// Boxes that may still be looked at.
     budget: usize,
+    /// What the system said where it could not read.
+    failed: Option<io::Error>,
 }
 
+/// Where something begins and ends.
 type Span = (u64, u64);
 
 impl BoxReader {
@@ -289,7 +306,7 @@ impl BoxReader {
 
     fn find_path(&mut self, mut span: Span, names: &[&[u8; 4]]) -> Option<Span> {
         for name in names {
-            span = self.find(span.0, span.1, name)?;
+            span = self.find(span, name)?;
         }
         Some(span)
     }
@@ -305,12 +322,13 @@ impl BoxReader {
         None
     }
 
-    fn find(&mut self, mut position: u64, end: u64, wanted: &[u8; 4]) -> Option<Span> {
-        while let Some((name, body, box_end)) = self.next(position, end) {
+    fn find(&mut self, span: Span, wanted: &[u8; 4]) -> Option<Span> {
+        let mut position = span.0;
+        while let Some((name, body, end)) = self.next(position, span.1) {
             if &name == wanted {
-                return Some((body, box_end));
+                return Some((body, end));
             }
-            position = box_end;
+            position = end;
         }
         None
     }
@@ -350,10 +368,14 @@ impl BoxReader {
     }
 
     fn bytes(&mut self, span: Span, at_most: u64) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.file.seek(SeekFrom::Start(span.0)).ok()?;
-        (&mut self.file).take(at_most.min(span.1.checked_sub(span.0)?)).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
+        let length = at_most.min(span.1.checked_sub(span.0)?);
+        let found = self.file.seek(SeekFrom::Start(span.0)).and_then(|_| first_bytes(&mut self.file, length));
+        match found {
+            Ok(bytes) => return Some(bytes),
+            Err(error) if error.raw_os_error().is_some() => self.failed = Some(error),
+            Err(_) => {}
+        }
+        None
     }
 
     /// Of `mvhd` or `mdhd`: both start with version, flags and two times.
@@ -364,7 +386,7 @@ impl BoxReader {
     }
 
     fn track_id(&mut self, trak: Span) -> Option<u32> {
-        let tkhd = self.find(trak.0, trak.1, b"tkhd")?;
+        let tkhd = self.find(trak, b"tkhd")?;
         let bytes = self.bytes(tkhd, 24)?;
         let at = if *bytes.first()? == 1 { 20 } else { 12 };
         Some(number(bytes.get(at..at + 4)?) as u32)
@@ -373,16 +395,16 @@ impl BoxReader {
     /// `moov/udta/meta/ilst/----/data` of the tag named `iTunSMPB`: hexadecimal numbers, the second the delay,
     /// the third the padding, the fourth the length in samples.
     fn gapless(&mut self, moov: Span) -> Option<Edit> {
-        let udta = self.find(moov.0, moov.1, b"udta")?;
-        let meta = self.find(udta.0, udta.1, b"meta")?;
-        let ilst = self.find(meta.0 + 4, meta.1, b"ilst")?;
+        let udta = self.find(moov, b"udta")?;
+        let meta = self.find(udta, b"meta")?;
+        let ilst = self.find((meta.0 + 4, meta.1), b"ilst")?;
         let mut position = ilst.0;
         while let Some((name, body, end)) = self.next(position, ilst.1) {
             if &name == b"----"
-                && let Some(tag) = self.find(body, end, b"name")
+                && let Some(tag) = self.find((body, end), b"name")
                 && self.bytes(tag, 64)?.ends_with(b"iTunSMPB")
             {
-                let data = self.find(body, end, b"data")?;
+                let data = self.find((body, end), b"data")?;
                 let bytes = self.bytes(data, 512)?;
                 let text = String::from_utf8_lossy(bytes.get(8..)?).into_owned();
                 let mut numbers = text.split_whitespace().map(|word| u64::from_str_radix(word, 16));

@@ -52,7 +52,7 @@ pub(super) fn open(file: File, start: u64, container: Container, path: &Path) ->
         }
         let mut error = cannot(&what, container_name(container));
         if container == Container::Mp4
-            && let Some(coding) = mp4::picture_coding(path)
+            && let Ok(Some(coding)) = mp4::picture_coding(path)
         {
             error.message.push_str(&format!("; its video is {coding}"));
         }
@@ -180,7 +180,7 @@ impl PacketSource {
         let mut parameters = parameters.clone();
         if container == Container::Mp4
             && let Some(big_endian) = big_endian(parameters.codec)
-            && mp4::is_big_endian_pcm(path, track.id)
+            && mp4::is_big_endian_pcm(path, track.id)?
         {
             parameters.codec = big_endian;
         }
@@ -188,7 +188,7 @@ impl PacketSource {
         let codec = codec_name(parameters.codec);
         let decoder = make_decoder(parameters).map_err(|what| cannot(&what, &codec))?;
         let edit = match container {
-            Container::Mp4 => mp4::edit(path, track.id, chosen),
+            Container::Mp4 => mp4::edit(path, track.id, chosen)?,
             _ => None,
         };
         let pre_skip = opus_head(parameters).map_or(0, |head| head.pre_skip);

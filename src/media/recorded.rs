@@ -117,7 +117,8 @@ fn header(path: &Path) -> Option<Moment> {
         return of_wav(&mut open_regular(path, "sound is due").ok()?);
     }
     if is_one_of(&MP4_ENDINGS) {
-        let seconds = mp4::creation_time(open_regular(path, "a video is due").ok()?)?;
+        open_regular(path, "a video is due").ok()?;
+        let seconds = mp4::creation_time(path).ok()??;
         return Moment::of_unix(i64::try_from(seconds).ok()?.checked_sub(MP4_EPOCH)?, MP4_YEARS);
     }
     None

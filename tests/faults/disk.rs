@@ -164,3 +164,40 @@ fn a_picture_whose_disk_fails_is_an_error_of_its_video_and_not_a_frame_less() {
         assert!(ended.stderr.contains("Input/output error"), "{inject}: {ended:?}");
     }
 }
+
+#[test]
+fn a_video_whose_disk_fails_once_is_an_error_or_the_same_result() {
+    if !has_strace() {
+        return;
+    }
+    let place = Place::new(Task::Classify);
+    let gesture = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/gesture.mp4");
+    std::fs::copy(&gesture, place.path("a.mp4")).unwrap();
+    // Long enough for more than one read.
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-stream_loop", "99", "-i", "a.mp4", "-c", "copy", "-t", "60", "b.mkv"]);
+    let has_mkv = quiet(&mut ffmpeg, &place.path("")).status().is_ok_and(|status| status.success());
+    if !has_mkv {
+        eprintln!("Matroska is left out: ffmpeg, which makes the file, is not installed");
+    }
+    for name in ["a.mp4", "b.mkv"].into_iter().take(1 + usize::from(has_mkv)) {
+        let run = |fault: &str| {
+            let inject = format!("read{fault}");
+            Ended::of(&mut strace(&place.path(""), &["classify", name], &inject, &[name], &place.log()))
+        };
+        let good = run("");
+        assert_eq!(good.code(), 0, "{name}: {good:?}");
+        let calls = std::fs::read_to_string(place.log()).unwrap();
+        let reads = calls.lines().filter(|line| line.contains("read(")).count();
+        let mut failed = 0;
+        for when in 1..=reads {
+            let ended = run(&format!(":error=EIO:when={when}"));
+            failed += usize::from(ended.code() == 1);
+            let is_told = ended.code() == 1 && ended.stderr.contains("Input/output error");
+            // When it was recorded is looked for, and may be left unknown.
+            let is_same = ended.code() == 0 && ended.stdout == good.stdout && ended.stderr == good.stderr;
+            assert!(is_told || is_same, "{name}, read {when} of {reads}: {ended:?}");
+        }
+        assert!(failed > 1, "{name}: {failed} of {reads}");
+    }
+}

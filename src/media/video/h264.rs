@@ -23,6 +23,23 @@ pub(super) struct Packet {
     pub ticks: i64,
 }
 
+/// Why there is no next packet although the video has not come to its end.
+pub(super) enum Stop {
+    /// What comes before is good.
+    Early(String),
+    /// The system cannot read on: it is not the file that is damaged.
+    Failed(Error),
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(_) => Self::Failed(Error::io(&error, "")),
+            None => Self::Early("the file is cut off".into()),
+        }
+    }
+}
+
 /// The frames of a stream of packets. What cannot be decoded is left out, with a warning at the end.
 pub(super) struct Frames {
     decoder: H264,
@@ -52,12 +69,15 @@ impl Frames {
         })
     }
 
-    /// `packet` gives one after another, `None` at the end, or why it is there too early.
+    /// `packet` gives one after another, `None` at the end.
+    ///
+    /// # Errors
+    /// That of [`Stop::Failed`].
     pub fn next(
         &mut self,
         warnings: &mut Vec<String>,
-        mut packet: impl FnMut() -> std::result::Result<Option<Packet>, String>,
-    ) -> Option<VideoFrame> {
+        mut packet: impl FnMut() -> std::result::Result<Option<Packet>, Stop>,
+    ) -> Result<Option<VideoFrame>> {
         while self.ready.is_empty() && !self.finished {
             let decoded = match packet() {
                 Ok(Some(packet)) => {
@@ -70,8 +90,9 @@ impl Frames {
                     }
                     self.decoder.push(&packet).map(Vec::from_iter)
                 }
+                Err(Stop::Failed(error)) => return Err(error),
                 end => {
-                    if let Err(why) = end {
+                    if let Err(Stop::Early(why)) = end {
                         let number = self.packets + 1;
                         warnings.push(format!("the video ends early, at frame {number}: {why}"));
                     }
@@ -95,7 +116,7 @@ impl Frames {
             let count = self.left_out;
             warnings.push(format!("{count} frames cannot be decoded and are left out, the first {first}"));
         }
-        self.ready.pop_front()
+        Ok(self.ready.pop_front())
     }
 }
 

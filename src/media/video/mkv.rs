@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::ErrorKind::UnexpectedEof;
-use std::io::Read;
 use std::path::Path;
 
 use symphonia::core::codecs::CodecParameters;
@@ -16,9 +15,10 @@ use super::super::limits::MAX_MKV_HEAD;
 use super::super::packets;
 use super::super::probe::video_codec_name;
 use super::super::sniff::Container;
-use super::h264::{Frames, Packet};
+use super::h264::{Frames, Packet, Stop};
 use super::sps::Configuration;
 use super::{VideoInfo, choose};
+use crate::files::first_bytes;
 use crate::guard::guard;
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
@@ -57,7 +57,8 @@ impl MkvVideo {
             );
             return Err(unsupported(&message));
         }
-        let head = head(path);
+        let file = File::open(path).map_err(|error| Error::io(&error, path))?;
+        let head = first_bytes(file, MAX_MKV_HEAD).map_err(|error| Error::io(&error, path))?;
         if has_encoded_tracks(&head) {
             return Err(unsupported("the packets of the file are compressed or encrypted once more"));
         }
@@ -75,7 +76,12 @@ impl MkvVideo {
             codec: "h264".into(),
             time_base: TimeBase { numerator: time_base.numer.get(), denominator: time_base.denom.get() },
         };
-        let first = next_packet(format.as_mut(), track_id).ok().flatten();
+        let first = match next_packet(format.as_mut(), track_id) {
+            Err(SymphoniaError::IoError(error)) if error.raw_os_error().is_some() => {
+                return Err(Error::io(&error, path));
+            }
+            first => first.ok().flatten(),
+        };
         if let Some(first) = &first {
             configuration.complete(&first.bytes);
         }
@@ -84,13 +90,17 @@ impl MkvVideo {
     }
 
     /// Packets that cannot be decoded are left out, with a warning at the end.
-    pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the system cannot read on.
+    pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Result<Option<VideoFrame>> {
         let Self { format, track_id, first, frames, is_endless } = self;
         let next = || match first.take() {
             Some(packet) => Ok(Some(packet)),
             None => next_packet(format.as_mut(), *track_id).or_else(|error| match error {
                 SymphoniaError::IoError(error) if *is_endless && error.kind() == UnexpectedEof => Ok(None),
-                error => Err(format!("the file is cut off or damaged ({error})")),
+                SymphoniaError::IoError(error) if error.raw_os_error().is_some() => Err(error.into()),
+                error => Err(Stop::Early(format!("the file is cut off or damaged ({error})"))),
             }),
         };
         frames.next(warnings, next)
@@ -119,12 +129,6 @@ fn next_packet(
             None => return Ok(None),
         }
     }
-}
-
-fn head(path: &Path) -> Vec<u8> {
-    let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_MKV_HEAD).read_to_end(&mut head));
-    if read.is_ok() { head } else { Vec::new() }
 }
 
 /// Whether the file was written as a stream that may end anywhere: its `Segment` has no length.

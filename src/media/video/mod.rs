@@ -143,15 +143,16 @@ impl VideoReader {
     /// The next frame in the order of time; `None` at the end.
     ///
     /// # Errors
-    /// [`ErrorKind::Empty`] at the end where not one frame could be read, [`ErrorKind::Limit`].
+    /// [`ErrorKind::Empty`] at the end where not one frame could be read, [`ErrorKind::Limit`], [`ErrorKind::Io`] where the
+    /// system cannot read on.
     pub fn next_frame(&mut self) -> Result<Option<VideoFrame>> {
         let frame = match &mut self.source {
             Source::Images(images) => images.next_frame(&mut self.warnings)?,
             Source::Animation(animation) => animation.next_frame(&mut self.warnings)?,
             #[cfg(feature = "h264")]
-            Source::Mp4(video) => video.next_frame(&mut self.warnings),
+            Source::Mp4(video) => video.next_frame(&mut self.warnings)?,
             #[cfg(feature = "h264")]
-            Source::Mkv(video) => video.next_frame(&mut self.warnings),
+            Source::Mkv(video) => video.next_frame(&mut self.warnings)?,
             Source::Ffmpeg(video) => video.next_frame(&mut self.warnings),
         };
         let Some(frame) = frame else {

@@ -1,7 +1,7 @@
 //! H.264 in MP4 and MOV.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -14,10 +14,11 @@ use super::super::mp4::{
     SampleEntry, chapter_tracks, claimed_length, coding, count_samples, has_index, needless_boxes,
     sample_entry,
 };
-use super::h264::{Frames, Packet};
+use super::h264::{Frames, Packet, Stop};
 use super::mp4_reader::CarefulReader;
 use super::sps::Configuration;
 use super::{VideoInfo, choose, open_picture};
+use crate::files::first_bytes;
 use crate::guard::guard;
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
@@ -58,7 +59,7 @@ impl Mp4Video {
     pub fn open(path: &Path, track: Option<usize>) -> Result<(Self, VideoInfo)> {
         let mut file = open_picture(path)?;
         let mp4 = tables(path, &mut file)?;
-        let traks = video_traks(path, &mp4);
+        let traks = video_traks(path, &mp4)?;
         const ENABLED: u32 = 1;
         let default = traks.iter().position(|trak| trak.tkhd.flags & ENABLED != 0).unwrap_or(0);
         let trak = traks[choose(track, default, traks.len())?];
@@ -68,8 +69,11 @@ impl Mp4Video {
         let timescale = u32::try_from(track.timescale).ok().filter(|&timescale| timescale > 0);
         let timescale = timescale.ok_or_else(|| damaged("its clock stands still".into()))?;
         let (places, shown) = places(track, trak, mp4.moov.mvhd.timescale)?;
-        if let Some(Ok(first)) = places.first().map(|place| packet(&mut file, place)) {
-            configuration.complete(&first.bytes);
+        match places.first().map(|place| packet(&mut file, place)) {
+            Some(Ok(first)) => configuration.complete(&first.bytes),
+            Some(Err(Stop::Failed(error))) => return Err(error),
+            // What is wrong with it is said when its turn comes.
+            Some(Err(Stop::Early(_))) | None => {}
         }
         let info = VideoInfo {
             container: if &mp4.ftyp.major_brand.value == b"qt  " { "mov" } else { "mp4" }.into(),
@@ -83,14 +87,18 @@ impl Mp4Video {
     }
 
     /// Packets that cannot be decoded are left out, with a warning at the end.
-    pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Option<VideoFrame> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the system cannot read on.
+    pub fn next_frame(&mut self, warnings: &mut Vec<String>) -> Result<Option<VideoFrame>> {
         let Self { file, places, unread, frames, rotation } = self;
         let next = || {
             let Some(place) = places.next() else { return Ok(None) };
-            *unread = unread.checked_sub(place.size).ok_or("its packets lie over each other")?;
+            let over = || Stop::Early("its packets lie over each other".into());
+            *unread = unread.checked_sub(place.size).ok_or_else(over)?;
             packet(file, &place).map(Some)
         };
-        frames.next(warnings, next).map(|frame| rotation.apply(frame))
+        Ok(frames.next(warnings, next)?.map(|frame| rotation.apply(frame)))
     }
 }
 
@@ -100,36 +108,39 @@ fn damaged(what: String) -> Error {
 
 fn tables(path: &Path, file: &mut BufReader<File>) -> Result<Mp4> {
     let length = file.get_ref().metadata().map_err(|e| Error::io(&e, path))?.len();
-    if !has_index(path) {
+    if !has_index(path)? {
         let message = "its index (moov) is missing: it is cut off, or its recording never came to its end";
         return Err(damaged(message.into()));
     }
-    if count_samples(path).is_none_or(|samples| samples > MAX_MP4_SAMPLES) {
+    if count_samples(path)?.is_none_or(|samples| samples > MAX_MP4_SAMPLES) {
         let message = format!("its tables are damaged or promise more than {MAX_MP4_SAMPLES} samples");
         return Err(Error::new(ErrorKind::Limit, message));
     }
-    let length = claimed_length(path, length);
-    let Some(hidden) = needless_boxes(path) else {
+    let length = claimed_length(path, length)?;
+    let Some(hidden) = needless_boxes(path)? else {
         return Err(damaged("a box is larger than the one that it lies in".into()));
     };
     let reader = CarefulReader::new(file, hidden);
     // It trusts its tables and panics where they do not fit each other.
-    guard(|| Mp4::read(reader, length)).map_err(damaged)?.map_err(|error| damaged(error.to_string()))
+    guard(|| Mp4::read(reader, length)).map_err(damaged)?.map_err(|error| match error {
+        re_mp4::Error::Io(error) if error.raw_os_error().is_some() => Error::io(&error, path),
+        error => damaged(error.to_string()),
+    })
 }
 
 /// In the order of the file, without the pictures of chapters.
-fn video_traks<'a>(path: &Path, mp4: &'a Mp4) -> Vec<&'a TrakBox> {
-    let chapters = chapter_tracks(path);
+fn video_traks<'a>(path: &Path, mp4: &'a Mp4) -> Result<Vec<&'a TrakBox>> {
+    let chapters = chapter_tracks(path)?;
     let is_video = |trak: &&TrakBox| {
         trak.mdia.hdlr.handler_type.value == *b"vide"
             || trak.mdia.minf.stbl.stsd.kind() == Some(TrackKind::Video)
     };
     let traks = mp4.moov.traks.iter().filter(is_video);
-    traks.filter(|trak| !chapters.contains(&trak.tkhd.track_id)).collect()
+    Ok(traks.filter(|trak| !chapters.contains(&trak.tkhd.track_id)).collect())
 }
 
 fn configuration(path: &Path, trak: &TrakBox) -> Result<Configuration> {
-    let entry = sample_entry(path, trak.tkhd.track_id)
+    let entry = sample_entry(path, trak.tkhd.track_id)?
         .ok_or_else(|| damaged("it does not say how the video is coded".into()))?;
     let unsupported = |message: String| Err(Error::new(ErrorKind::UnsupportedCodec, message));
     match entry {
@@ -146,16 +157,16 @@ fn configuration(path: &Path, trak: &TrakBox) -> Result<Configuration> {
     }
 }
 
-fn packet(file: &mut BufReader<File>, place: &Place) -> std::result::Result<Packet, String> {
+fn packet(file: &mut BufReader<File>, place: &Place) -> std::result::Result<Packet, Stop> {
     if place.size > MAX_FRAME_BYTES {
-        return Err(format!("a packet of {} bytes is more than {MAX_FRAME_BYTES}", place.size));
+        let message = format!("a packet of {} bytes is more than {MAX_FRAME_BYTES}", place.size);
+        return Err(Stop::Early(message));
     }
-    let mut bytes = Vec::new();
-    let read =
-        file.seek(SeekFrom::Start(place.offset)).and_then(|_| file.take(place.size).read_to_end(&mut bytes));
-    match read.is_ok() && bytes.len() as u64 == place.size {
+    file.seek(SeekFrom::Start(place.offset))?;
+    let bytes = first_bytes(file, place.size)?;
+    match bytes.len() as u64 == place.size {
         true => Ok(Packet { bytes, ticks: place.ticks }),
-        false => Err("the file is cut off".into()),
+        false => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
     }
 }
 
