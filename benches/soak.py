@@ -158,4 +158,5 @@ def main():
         print(f"exit codes of batch: {batch.codes}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -25,7 +25,7 @@ Examples:
 RESULTS are the JSON lines of percept batch, classify or tag, or JSON of the latter two. The page opens in any browser and
 asks no network for anything; without --embed it plays media from where they are, so it and they move together. The picture
 of a file takes at most 16 KiB of it; where that would be more than 64 MiB in all, each takes less, down to 4 KiB.
-Lines that are no results are told and left out, and the exit code is then 1.";
+Lines that are no results are told and left out; the exit code is then 1, as where a file gives no picture.";
 
 /// Make one page of results, to look at and to listen to
 #[derive(Debug, clap::Args)]
@@ -117,7 +117,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
         let (missing, rows) = (summary.missing, summary.rows);
         say(format_args!("{missing} of {rows} files are no longer where the results say (--root)"));
     }
-    Ok(exit_code(results.num_problems))
+    if summary.unseen > 0 {
+        let (unseen, rows) = (summary.unseen, summary.rows);
+        say(format_args!("{unseen} of {rows} files could not be read for their picture, the page says why"));
+    }
+    Ok(exit_code(results.num_problems + summary.unseen))
 }
 
 /// Writes the page of an evaluation to `path`, and says so. False where it could not be written, which is said: whatever it is

@@ -142,6 +142,23 @@ fn nothing_that_is_read_is_overwritten() {
 }
 
 #[test]
+fn a_file_that_gives_no_picture_is_said_and_is_no_success() {
+    let place = Workplace::new();
+    place.write("bad.wav", "no sound");
+    // Since its result was made, it was damaged.
+    place.write(
+        "r.jsonl",
+        &(record("bad.wav", json!({"events": []})) + &record("tone.wav", json!({"events": []}))),
+    );
+    let (run, page) = place.page(&["r.jsonl"]);
+    assert_eq!(run.code(), 1, "{}", run.stderr());
+    assert!(run.stderr().contains("1 of 2 files could not be read for their picture"), "{}", run.stderr());
+    assert_eq!(rows(&page).len(), 2);
+    let (run, _) = place.page(&["r.jsonl", "--no-pictures"]);
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+}
+
+#[test]
 fn an_empty_file_is_a_page_without_rows() {
     let place = Workplace::new();
     place.write("r.jsonl", "");
@@ -157,10 +174,14 @@ fn media_are_found_where_they_are_said_to_be_and_linked_or_embedded() {
     std::fs::rename(place.path("tone.wav"), place.path("moved/a b/#1.wav")).unwrap();
     let events = json!({"events": []});
     place.write("r.jsonl", record("a b/#1.wav", events.clone()) + &record("gone.wav", events));
-    let medium = |args: &[&str]| {
+    let medium_and_code = |args: &[&str]| {
         let (run, page) = place.page(&[&["r.jsonl"], args].concat());
-        assert_eq!(run.code(), 0, "{}", run.stderr());
-        (rows(&page)[0][1].clone(), page)
+        (rows(&page)[0][1].clone(), page, run.code())
+    };
+    let medium = |args: &[&str]| {
+        let (medium, page, code) = medium_and_code(args);
+        assert_eq!(code, 0);
+        (medium, page)
     };
     assert_eq!(medium(&[]).0, Value::Null);
     let (link, page) = medium(&["--root", "moved"]);
@@ -177,7 +198,8 @@ fn media_are_found_where_they_are_said_to_be_and_linked_or_embedded() {
     assert!(part(&page, "media-0").as_str().unwrap().starts_with("UklGR")); // RIFF
     // What is no media does not leave this machine in a page.
     place.write("moved/a b/#1.wav", "a secret");
-    assert_eq!(medium(&["--root", "moved", "--embed"]).0, "./moved/a%20b/%231.wav");
+    let (link, _, code) = medium_and_code(&["--root", "moved", "--embed"]);
+    assert_eq!((link, code), (json!("./moved/a%20b/%231.wav"), 1));
 }
 
 #[test]
