@@ -125,7 +125,10 @@ fn begin<'a>(plan: &WatchPlan<'a>) -> Result<Watch<'a>> {
 /// and their inputs are done. Gives the bytes of whole rows.
 fn recover(journal: &mut Journal, output: &Path, known: u64, next: &mut usize) -> Result<u64> {
     let failed = |error: io::Error| Error::io(&error, output);
-    let Ok(mut file) = File::open(output) else { return Ok(0) };
+    let mut file = match File::open(output) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        file => file.map_err(failed)?,
+    };
     file.seek(SeekFrom::Start(known)).map_err(failed)?;
     let (mut reader, mut start, mut row) = (BufReader::new(file), known, Vec::new());
     loop {

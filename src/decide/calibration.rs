@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::output::percent::percent;
+
 /// The temperatures that are looked at: scores cannot be flattened or sharpened any further.
 pub const TEMPERATURE_RANGE: (f64, f64) = (0.05, 20.0);
 
@@ -116,7 +118,6 @@ impl Reliability {
 
     /// For people, a line a range that has scores.
     pub fn table(&self) -> String {
-        let percent = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.1} %", 100.0 * v));
         let mut table = format!("{:>11} {:>10} {:>10} {:>10}\n", "score", "mean", "right", "count");
         for bin in self.bins.iter().filter(|bin| bin.count > 0) {
             let range = format!("{:.1} to {:.1}", bin.lower, bin.upper);

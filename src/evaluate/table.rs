@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Evaluation;
 use crate::error::one_line;
+use crate::output::percent::percent;
 
 /// With more labels than this, the confusion matrix gives way to a list of the commonest confusions.
 const MAX_MATRIX: usize = 20;
@@ -41,7 +42,7 @@ impl Evaluation {
             "chance     {:.1} %, by always saying what is commonest here",
             100.0 * self.majority_accuracy
         );
-        let _ = writeln!(text, "macro F1   {:.1} %", 100.0 * self.macro_f1);
+        let _ = writeln!(text, "macro F1   {}", percent(self.macro_f1));
         if let Some(loss) = self.log_loss {
             let _ = writeln!(text, "log loss   {loss:.4}");
         }
@@ -51,7 +52,6 @@ impl Evaluation {
     fn write_classes(&self, text: &mut String) {
         let occurring = self.occurring();
         let width = self.label_width(&occurring).max("label".len());
-        let percent = |v: Option<f64>| v.map_or("-".to_string(), |v| format!("{:.1} %", 100.0 * v));
         let _ = writeln!(text, "{:width$}  precision    recall        F1  clips", "label");
         for &k in &occurring {
             let class = &self.classes[k];

@@ -15,6 +15,7 @@ use crate::decide::{FrameEvent, Rule, Thresholds};
 use crate::event::{Event, ScoredEvent};
 use crate::labels::EventLists;
 use crate::media::{Media, MediaOptions};
+use crate::output::percent::{percent, percent_within};
 use crate::pipeline::{Tagged, Tagger};
 use crate::time::FrameClock;
 use crate::{Error, ErrorKind, Result};
@@ -465,25 +466,17 @@ impl TagEvaluation {
 
     /// For people.
     pub fn table(&self) -> String {
-        let percent = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.1} %", 100.0 * v));
-        let within = |interval: Option<[f64; 2]>| {
-            interval
-                .map_or(String::new(), |[low, high]| format!(" [{:.1}, {:.1}]", 100.0 * low, 100.0 * high))
-        };
         let mut text = format!(
-            "{} recordings, {:.1} s; [95% intervals] by drawing recordings\nframes: {}{} right, F1 {}{}, macro F1 {}\n",
+            "{} recordings, {:.1} s; [95% intervals] by drawing recordings\nframes: {} right, F1 {}, macro F1 {}\n",
             self.recordings,
             self.seconds,
-            percent(self.frames.accuracy),
-            within(self.frames.accuracy_interval_95),
-            percent(self.frames.f1),
-            within(self.frames.f1_interval_95),
+            percent_within(self.frames.accuracy, self.frames.accuracy_interval_95),
+            percent_within(self.frames.f1, self.frames.f1_interval_95),
             percent(self.frames.macro_f1)
         );
         text += &format!(
-            "events: F1 {}{}\n\n",
-            percent(self.events.event_based.overall.f_measure),
-            within(self.event_f1_interval_95)
+            "events: F1 {}\n\n",
+            percent_within(self.events.event_based.overall.f_measure, self.event_f1_interval_95)
         );
         let width =
             self.frames.labels.iter().map(|l| l.label.chars().count()).max().unwrap_or(0).clamp(5, 24);

@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::labels::EventLists;
 use crate::media::MediaOptions;
 use crate::model::Model;
+use crate::output::percent::percent;
 use crate::pipeline::Tagger;
 use crate::{Error, ErrorKind, Result};
 
@@ -438,7 +439,6 @@ fn background_of(rule: &Rule) -> Option<usize> {
 impl TuneReport {
     /// For people.
     pub fn table(&self) -> String {
-        let percent = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.1} %", 100.0 * v));
         let reliability = self.decisions.tuned.as_ref().map(|tuned| tuned.reliability.table());
         format!(
             "{} on {} recordings: {} before, {} now; temperature {:.3}\n\n{}",

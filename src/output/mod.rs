@@ -8,6 +8,7 @@ mod harmless;
 mod json;
 mod jsonl;
 mod npy;
+pub(crate) mod percent;
 pub mod preview;
 pub mod record;
 pub mod rows;

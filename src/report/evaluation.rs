@@ -20,6 +20,7 @@ use crate::evaluate::{
 };
 use crate::media::{Media, MediaOptions};
 use crate::model::Model;
+use crate::output::percent::{percent, percent_within};
 use crate::output::record::{ErrorInfo, InputInfo};
 use crate::pipeline::Tagger;
 use crate::train::{Baselines, EpochMetrics, Part};
@@ -177,24 +178,21 @@ impl EvaluationPage<'_> {
     /// Name and value of what counts most.
     fn figures(&self) -> Vec<[String; 2]> {
         let Ok(answers) = &self.answers else { return Vec::new() };
-        let percent =
-            |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{:.1} %", 100.0 * value));
-        let within = |value: Option<f64>, interval: Option<[f64; 2]>| match interval {
-            None => percent(value),
-            Some([low, high]) => format!("{} [{:.1}, {:.1}]", percent(value), 100.0 * low, 100.0 * high),
-        };
         let mut figures: Vec<(&str, String)> = match answers.measured {
             Measured::Clips(e) => vec![
-                ("accuracy [95% interval]", within(Some(e.accuracy), Some(e.accuracy_interval_95))),
+                ("accuracy [95% interval]", percent_within(Some(e.accuracy), Some(e.accuracy_interval_95))),
                 ("right", format!("{} of {} clips", e.correct, e.clips)),
                 ("macro F1", percent(Some(e.macro_f1))),
-                ("log loss", e.log_loss.map_or("–".into(), |loss| format!("{loss:.4} nats"))),
+                ("log loss", e.log_loss.map_or("-".into(), |loss| format!("{loss:.4} nats"))),
                 ("always the commonest label", percent(Some(e.majority_accuracy))),
             ],
             Measured::Frames(e) => vec![
-                ("frames right [95% interval]", within(e.frames.accuracy, e.frames.accuracy_interval_95)),
-                ("frame F1", within(e.frames.f1, e.frames.f1_interval_95)),
-                ("event F1", within(e.events.event_based.overall.f_measure, e.event_f1_interval_95)),
+                (
+                    "frames right [95% interval]",
+                    percent_within(e.frames.accuracy, e.frames.accuracy_interval_95),
+                ),
+                ("frame F1", percent_within(e.frames.f1, e.frames.f1_interval_95)),
+                ("event F1", percent_within(e.events.event_based.overall.f_measure, e.event_f1_interval_95)),
                 ("onset F1", percent(e.events.onset_based.overall.f_measure)),
                 ("label error rate", percent(e.events.label_error_rate)),
                 ("recordings", format!("{}, {:.1} s", e.recordings, e.seconds)),

@@ -16,6 +16,7 @@ use crate::features::video::Embedding;
 use crate::features::{Features, InputConfig, Normalize};
 use crate::media::MediaOptions;
 use crate::model::Task;
+use crate::output::percent::percent;
 use crate::pipeline::Source;
 
 /// Most clips or recordings that are looked at; of more, evenly spaced ones.
@@ -61,8 +62,8 @@ impl Baseline {
     /// `majority 10.0 %, logistic regression 61.2 %`; for frames, F1 in place of accuracy.
     pub fn line(&self) -> String {
         let figure = |scores: &BaselineScores| match scores.f1 {
-            None => format!("{:.1} %", 100.0 * scores.accuracy),
-            Some(f1) => format!("{:.1} % (F1 {:.1} %)", 100.0 * scores.accuracy, 100.0 * f1),
+            None => percent(scores.accuracy),
+            Some(f1) => format!("{} (F1 {})", percent(scores.accuracy), percent(f1)),
         };
         format!(
             "majority {}, logistic regression {}",

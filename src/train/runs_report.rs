@@ -11,6 +11,7 @@ use super::baseline::{Baseline, Baselines};
 use crate::TOOL;
 use crate::error::one_line;
 use crate::evaluate::{Counted, Failure, Measured, interval_95, wilson};
+use crate::output::percent::{percent, percent_within};
 
 /// What `percept train --folds` and `--seeds` print as JSON. Figures are unrounded fractions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -250,17 +251,6 @@ struct Row {
     cells: Vec<String>,
 }
 
-fn percent(value: f64) -> String {
-    format!("{:.1} %", 100.0 * value)
-}
-
-fn with_interval(value: f64, interval: Option<[f64; 2]>) -> String {
-    match interval {
-        None => percent(value),
-        Some([low, high]) => format!("{:.1} % [{:.1}, {:.1}]", 100.0 * value, 100.0 * low, 100.0 * high),
-    }
-}
-
 impl RunsReport {
     /// For people: a row a run, then mean and spread.
     pub fn table(&self) -> String {
@@ -304,16 +294,14 @@ impl RunsReport {
         let mut cells = vec![format!("{} of {}", run.best_epoch, run.epochs), loss];
         let count = match measured {
             Some(Measured::Clips(e)) => {
-                cells.push(with_interval(e.accuracy, Some(e.accuracy_interval_95)));
+                cells.push(percent_within(e.accuracy, Some(e.accuracy_interval_95)));
                 e.clips.to_string()
             }
             Some(Measured::Frames(e)) => {
                 let frames = &e.frames;
-                let cell =
-                    |value: Option<f64>, interval| value.map_or("-".into(), |v| with_interval(v, interval));
-                cells.push(cell(frames.accuracy, frames.accuracy_interval_95));
-                cells.push(cell(frames.f1, frames.f1_interval_95));
-                cells.push(cell(e.events.event_based.overall.f_measure, e.event_f1_interval_95));
+                cells.push(percent_within(frames.accuracy, frames.accuracy_interval_95));
+                cells.push(percent_within(frames.f1, frames.f1_interval_95));
+                cells.push(percent_within(e.events.event_based.overall.f_measure, e.event_f1_interval_95));
                 e.recordings.to_string()
             }
             None => "-".to_string(),
@@ -370,7 +358,7 @@ impl Pooled {
         let what = if is_timed { "frames of all recordings" } else { "all clips together" };
         let mut text = format!(
             "{what}: {} of {} {}",
-            with_interval(self.accuracy, self.accuracy_interval_95),
+            percent_within(self.accuracy, self.accuracy_interval_95),
             self.clips,
             if is_timed { "recordings" } else { "clips" }
         );
@@ -379,7 +367,7 @@ impl Pooled {
             ("event F1", self.event_f1, self.event_f1_interval_95),
         ] {
             if let Some(value) = value {
-                let _ = write!(text, ", {name} {}", with_interval(value, interval));
+                let _ = write!(text, ", {name} {}", percent_within(value, interval));
             }
         }
         if let Some((majority, regression)) = self.majority_accuracy.zip(self.logistic_regression_accuracy) {

@@ -9,6 +9,7 @@ use super::{Collar, EventScores, PsdsParameters, event_based, psds, segment_base
 use crate::evaluate::segmentation::{SequenceScores, Sequences, Stretch};
 use crate::event::Event;
 use crate::labels::EventLists;
+use crate::output::percent::percent;
 use crate::{Result, TOOL};
 
 /// An offset may also be off by this share of an event's length.
@@ -138,7 +139,6 @@ impl Comparison {
             (format!("events, {} s", self.collar), &self.event_based),
             (format!("onsets, {} s", self.collar), &self.onset_based),
         ];
-        let figure = |value: Option<f64>| value.map_or("-".into(), |v| format!("{:.1} %", 100.0 * v));
         let mut table = format!(
             "{:<18} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}\n",
             "", "F1", "precision", "recall", "error rate", "macro F1", "reference"
@@ -147,22 +147,22 @@ impl Comparison {
             let overall = &scores.overall;
             table += &format!(
                 "{name:<18} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}\n",
-                figure(overall.f_measure),
-                figure(overall.precision),
-                figure(overall.recall),
+                percent(overall.f_measure),
+                percent(overall.precision),
+                percent(overall.recall),
                 overall.error_rate.map_or("-".into(), |rate| format!("{rate:.3}")),
-                figure(scores.class_wise_average.f_measure),
+                percent(scores.class_wise_average.f_measure),
                 overall.reference
             );
         }
         if let Some(rate) = self.label_error_rate {
             table += &format!(
                 "label error rate {}, edit score {}, F1@10/25/50 {} / {} / {}\n",
-                figure(Some(rate)),
-                figure(self.edit_score),
-                figure(self.f1_at_10),
-                figure(self.f1_at_25),
-                figure(self.f1_at_50)
+                percent(Some(rate)),
+                percent(self.edit_score),
+                percent(self.f1_at_10),
+                percent(self.f1_at_25),
+                percent(self.f1_at_50)
             );
         }
         if let Some(psds) = &self.psds {
