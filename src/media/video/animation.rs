@@ -211,7 +211,7 @@ mod tests {
     fn gif(path: &Path, delays: &[u32]) {
         let mut encoder = GifEncoder::new(File::create(path).unwrap());
         for (i, &delay) in delays.iter().enumerate() {
-            let picture = RgbaImage::from_pixel(3, 2, Rgba([40 * i as u8, 0, 0, 255]));
+            let picture = RgbaImage::from_pixel(3, 2, Rgba([(40 * i) as u8, 0, 0, 255]));
             let delay = Delay::from_numer_denom_ms(delay, 1);
             encoder.encode_frame(Frame::from_parts(picture, 0, 0, delay)).unwrap();
         }
