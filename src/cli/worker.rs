@@ -71,6 +71,7 @@ pub fn bytes(text: &str) -> std::result::Result<u64, String> {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    with_lean_allocator();
     let (named, task) = args.work.resolve()?;
     if let (Some(model), Some(sha256)) = (&named, &args.model_sha256)
         && model.sha256() != sha256
@@ -90,6 +91,32 @@ pub fn run(args: Args) -> Result<ExitCode> {
     serve(&mut io::stdin().lock(), &mut output, &work, args.verify)?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What the environment tells the allocator of a worker, where that is glibc's: two heaps for all threads, and large buffers
+/// given back. Otherwise each thread that ever decoded keeps what its largest file took, for as long as the worker lives.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const ALLOCATOR: [(&str, &str); 3] = [
+    ("MALLOC_ARENA_MAX", "2"),
+    ("MALLOC_MMAP_THRESHOLD_", "4194304"),
+    ("MALLOC_TRIM_THRESHOLD_", "16777216"),
+];
+
+/// Begins again, as the same process, with [`ALLOCATOR`] in the environment, which is read when a program begins. Where
+/// anything of it is set, or that cannot be done, it stays as it is.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn with_lean_allocator() {
+    use std::os::unix::process::CommandExt;
+    if ALLOCATOR.iter().all(|(name, _)| std::env::var_os(name).is_none())
+        && let Ok(program) = std::env::current_exe()
+    {
+        // It comes back only with an error.
+        let _ = std::process::Command::new(program).args(std::env::args_os().skip(1)).envs(ALLOCATOR).exec();
+    }
+}
+
+/// Other allocators are not told.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn with_lean_allocator() {}
 
 /// Data and threads' stacks; what is mapped from files does not count.
 #[cfg(target_os = "linux")]

@@ -27,3 +27,34 @@ fn a_worker_without_a_model_says_why() {
     place.run(&["worker", "-m", "none.safetensors"]).assert_fatal(&["none.safetensors: "]);
     place.run(&["worker", "-m", "tiny.safetensors", "--task", "tag"]).assert_fatal(&["for another task"]);
 }
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_worker_tells_its_allocator_not_to_keep_what_each_thread_once_took() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+
+    let place = Workplace::new();
+    let environment = |own: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_percept"));
+        command.args(["worker", "-m", "tiny.safetensors"]).current_dir(place.path(""));
+        for name in ["MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"] {
+            command.env_remove(name);
+        }
+        command.envs(own.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut worker = command.spawn().unwrap();
+        let mut answer = String::new();
+        let mut requests = worker.stdin.take().unwrap();
+        requests.write_all(b"{\"id\": 1, \"path\": \"tone.wav\"}\n").unwrap();
+        BufReader::new(worker.stdout.take().unwrap()).read_line(&mut answer).unwrap();
+        assert!(answer.contains("\"ok\""), "{answer}");
+        let environment = std::fs::read(format!("/proc/{}/environ", worker.id())).unwrap();
+        drop(requests);
+        assert!(worker.wait().unwrap().success());
+        String::from_utf8_lossy(&environment).into_owned()
+    };
+    assert!(environment(&[]).contains("MALLOC_ARENA_MAX=2"));
+    // What a person has set stays.
+    let own = environment(&[("MALLOC_ARENA_MAX", "7")]);
+    assert!(own.contains("MALLOC_ARENA_MAX=7") && !own.contains("MALLOC_TRIM"), "{own}");
+}
