@@ -25,8 +25,9 @@ use serde_json::value::RawValue;
 
 /// Samples after which a sound is left: decoding goes on as it began.
 const MOST_SAMPLES: usize = 2_000_000;
-/// Pictures after which a video is left.
+/// Pictures and bytes of pictures after which a video is left: decoding goes on as it began.
 const MOST_FRAMES: usize = 100;
+const MOST_FRAME_BYTES: usize = 150_000_000;
 /// Names of the files in a directory of pictures.
 const FRAMES_JSON: &str = "frames.json";
 
@@ -122,9 +123,14 @@ const BMP: &[u8] =
 
 fn watch(path: &Path, options: &VideoOptions) {
     let Ok(mut reader) = VideoReader::open(path, options) else { return };
+    let mut bytes = 0;
     for _ in 0..MOST_FRAMES {
         let Ok(Some(frame)) = reader.next_frame() else { break };
         assert_eq!(frame.pixels.len(), 3 * frame.width as usize * frame.height as usize);
+        bytes += frame.pixels.len();
+        if bytes > MOST_FRAME_BYTES {
+            break;
+        }
     }
     let _ = reader.warnings();
 }
