@@ -135,6 +135,12 @@ impl Error {
     }
 }
 
+/// Whether the system could not read, as where a disk fails. Other errors of this type are what a decoder says of the bytes, or that
+/// they end too early: then it is the file that is damaged.
+pub(crate) fn is_of_the_system(error: &std::io::Error) -> bool {
+    error.raw_os_error().is_some()
+}
+
 #[cfg(unix)]
 fn is_loop(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())

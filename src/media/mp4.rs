@@ -8,6 +8,7 @@ use std::path::Path;
 use super::limits::{MAX_CHUNKS, MAX_DATE_CHUNKS};
 #[cfg(feature = "h264")]
 use super::limits::{MAX_MP4_BOXES, MAX_SAMPLE_ENTRY, MAX_TRACKS};
+use crate::error::is_of_the_system;
 use crate::files::first_bytes;
 use crate::{Error, Result};
 
@@ -372,7 +373,7 @@ impl BoxReader {
         let found = self.file.seek(SeekFrom::Start(span.0)).and_then(|_| first_bytes(&mut self.file, length));
         match found {
             Ok(bytes) => return Some(bytes),
-            Err(error) if error.raw_os_error().is_some() => self.failed = Some(error),
+            Err(error) if is_of_the_system(&error) => self.failed = Some(error),
             Err(_) => {}
         }
         None

@@ -17,6 +17,7 @@ use super::reader::{Step, StreamInfo, check_stream, no_such_track, place};
 use super::sniff::Container;
 use super::source::{OffsetFile, flac_sound_bytes, without_tags};
 use super::{mp4, opus};
+use crate::error::is_of_the_system;
 use crate::guard::guard;
 use crate::{Error, ErrorKind, Result};
 
@@ -321,7 +322,7 @@ impl PacketSource {
             Ok(Some(_)) => return Turn::Nothing,
             Ok(None) => return Turn::Stop(Step::End),
             Err(Failure::Symphonia(SymphoniaError::ResetRequired)) => return self.next_link(),
-            Err(Failure::Symphonia(SymphoniaError::IoError(e))) if e.raw_os_error().is_some() => {
+            Err(Failure::Symphonia(SymphoniaError::IoError(e))) if is_of_the_system(&e) => {
                 return Turn::Stop(Step::Failed(e));
             }
             Err(Failure::Symphonia(SymphoniaError::IoError(e)))
@@ -543,7 +544,7 @@ impl Failure {
     fn of_the_system(&self) -> Option<&std::io::Error> {
         match self {
             Self::Symphonia(SymphoniaError::IoError(error)) => {
-                Some(error).filter(|error| error.raw_os_error().is_some())
+                Some(error).filter(|error| is_of_the_system(error))
             }
             _ => None,
         }

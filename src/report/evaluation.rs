@@ -180,11 +180,11 @@ impl EvaluationPage<'_> {
         let Ok(answers) = &self.answers else { return Vec::new() };
         let mut figures: Vec<(&str, String)> = match answers.measured {
             Measured::Clips(e) => vec![
-                ("accuracy [95% interval]", percent_within(Some(e.accuracy), Some(e.accuracy_interval_95))),
+                ("accuracy [95% interval]", percent_within(e.accuracy, Some(e.accuracy_interval_95))),
                 ("right", format!("{} of {} clips", e.correct, e.clips)),
-                ("macro F1", percent(Some(e.macro_f1))),
+                ("macro F1", percent(e.macro_f1)),
                 ("log loss", e.log_loss.map_or("-".into(), |loss| format!("{loss:.4} nats"))),
-                ("always the commonest label", percent(Some(e.majority_accuracy))),
+                ("always the commonest label", percent(e.majority_accuracy)),
             ],
             Measured::Frames(e) => vec![
                 (

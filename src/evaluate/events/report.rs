@@ -158,7 +158,7 @@ impl Comparison {
         if let Some(rate) = self.label_error_rate {
             table += &format!(
                 "label error rate {}, edit score {}, F1@10/25/50 {} / {} / {}\n",
-                percent(Some(rate)),
+                percent(rate),
                 percent(self.edit_score),
                 percent(self.f1_at_10),
                 percent(self.f1_at_25),

@@ -11,6 +11,7 @@ use openh264::formats::YUVSource;
 use super::check_size;
 use super::rgb::{self, Colour, Planes};
 use super::sps::{Configuration, Sequence, is_sequence, units};
+use crate::error::is_of_the_system;
 use crate::signal::VideoFrame;
 use crate::{Error, ErrorKind, Result};
 
@@ -33,9 +34,10 @@ pub(super) enum Stop {
 
 impl From<std::io::Error> for Stop {
     fn from(error: std::io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(_) => Self::Failed(Error::io(&error, "")),
-            None => Self::Early("the file is cut off".into()),
+        if is_of_the_system(&error) {
+            Self::Failed(Error::io(&error, ""))
+        } else {
+            Self::Early("the file is cut off".into())
         }
     }
 }

@@ -18,6 +18,7 @@ use super::super::sniff::Container;
 use super::h264::{Frames, Packet, Stop};
 use super::sps::Configuration;
 use super::{VideoInfo, choose};
+use crate::error::is_of_the_system;
 use crate::files::first_bytes;
 use crate::guard::guard;
 use crate::signal::VideoFrame;
@@ -77,7 +78,7 @@ impl MkvVideo {
             time_base: TimeBase { numerator: time_base.numer.get(), denominator: time_base.denom.get() },
         };
         let first = match next_packet(format.as_mut(), track_id) {
-            Err(SymphoniaError::IoError(error)) if error.raw_os_error().is_some() => {
+            Err(SymphoniaError::IoError(error)) if is_of_the_system(&error) => {
                 return Err(Error::io(&error, path));
             }
             first => first.ok().flatten(),
@@ -99,7 +100,7 @@ impl MkvVideo {
             Some(packet) => Ok(Some(packet)),
             None => next_packet(format.as_mut(), *track_id).or_else(|error| match error {
                 SymphoniaError::IoError(error) if *is_endless && error.kind() == UnexpectedEof => Ok(None),
-                SymphoniaError::IoError(error) if error.raw_os_error().is_some() => Err(error.into()),
+                SymphoniaError::IoError(error) if is_of_the_system(&error) => Err(error.into()),
                 error => Err(Stop::Early(format!("the file is cut off or damaged ({error})"))),
             }),
         };

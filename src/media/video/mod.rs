@@ -30,6 +30,7 @@ use super::ffmpeg::no_such_program;
 use super::limits::{MAX_FPS, MAX_FRAME_BYTES, MAX_FRAME_SIDE, MAX_FRAMES, MAX_PIXELS};
 use super::reader::too_long;
 use super::sniff::{Container, sniff};
+use crate::error::is_of_the_system;
 use crate::signal::VideoFrame;
 use crate::time::TimeBase;
 use crate::{Error, ErrorKind, Result};
@@ -385,8 +386,7 @@ fn too_large() -> Error {
 fn picture_error(error: &ImageError) -> Error {
     match error {
         ImageError::Limits(_) => too_large(),
-        // What a decoder says of the bytes may be of this kind, too.
-        ImageError::IoError(error) if error.raw_os_error().is_some() => Error::io(error, ""),
+        ImageError::IoError(error) if is_of_the_system(error) => Error::io(error, ""),
         ImageError::Unsupported(error) => Error::new(ErrorKind::UnknownFormat, error.to_string()),
         error => Error::new(ErrorKind::Damaged, format!("the picture is damaged: {error}")),
     }

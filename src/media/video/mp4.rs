@@ -18,6 +18,7 @@ use super::h264::{Frames, Packet, Stop};
 use super::mp4_reader::CarefulReader;
 use super::sps::Configuration;
 use super::{VideoInfo, choose, open_picture};
+use crate::error::is_of_the_system;
 use crate::files::first_bytes;
 use crate::guard::guard;
 use crate::signal::VideoFrame;
@@ -123,7 +124,7 @@ fn tables(path: &Path, file: &mut BufReader<File>) -> Result<Mp4> {
     let reader = CarefulReader::new(file, hidden);
     // It trusts its tables and panics where they do not fit each other.
     guard(|| Mp4::read(reader, length)).map_err(damaged)?.map_err(|error| match error {
-        re_mp4::Error::Io(error) if error.raw_os_error().is_some() => Error::io(&error, path),
+        re_mp4::Error::Io(error) if is_of_the_system(&error) => Error::io(&error, path),
         error => damaged(error.to_string()),
     })
 }
