@@ -184,7 +184,8 @@ pub(crate) fn one_line(text: &str) -> String {
 
 /// Whether a character breaks a line, steers a terminal or turns the direction of writing.
 pub(crate) fn misleads(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The first of `names`, and how many more there are.

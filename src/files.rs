@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::error::Position;
 use crate::{Error, ErrorKind, Result};
@@ -127,6 +128,17 @@ pub(crate) fn path_to_json(path: &Path) -> (String, Option<String>) {
     let is_text = path.to_str().is_some() || cfg!(not(unix));
     let bytes = (!is_text).then(|| BASE64_STANDARD.encode(path.as_os_str().as_encoded_bytes()));
     (path.to_string_lossy().into_owned(), bytes)
+}
+
+/// The bytes of a name beside it, as [`path_to_json`] writes them: for `deserialize_with`, where others may have written them.
+pub(crate) fn path_bytes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    match text.as_ref().map(|text| BASE64_STANDARD.decode(text)) {
+        Some(Err(error)) => Err(D::Error::custom(format!("`path_bytes` is no base64 ({error})"))),
+        _ => Ok(text),
+    }
 }
 
 /// The path that [`path_to_json`] was given.

@@ -40,7 +40,7 @@ fn event_lists_are_judged_as_sed_eval_does() {
     assert!(cases.len() > 40);
     for (i, case) in cases.iter().enumerate() {
         let (reference, estimated) = (lists(&case["reference"]), lists(&case["estimated"]));
-        let report = compare(&reference, &estimated, case["collar"].as_f64().unwrap());
+        let report = compare(&reference, &estimated, case["collar"].as_f64().unwrap()).unwrap();
         let ways: [(&str, &EventScores); 3] = [
             ("segment_based", &report.segment_based),
             ("event_based", &report.event_based),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::files::{path_from_json, path_to_json};
+use crate::files::{path_bytes, path_from_json, path_to_json};
 use crate::output::rows::BatchRecord;
 use crate::{Error, ErrorKind, Result};
 
@@ -21,7 +21,7 @@ pub struct Request {
     pub id: Box<RawValue>,
     pub path: String,
     /// Where it is not UTF-8: its bytes, in base64, which count then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "path_bytes", skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
 }
 

@@ -72,7 +72,7 @@ struct Watch<'a> {
     begun: HashSet<u128>,
     /// The number of the next one.
     next: usize,
-    /// A directory is missing, which has been said.
+    /// A directory is missing or cannot be gone through, which has been said.
     is_waiting: bool,
 }
 
@@ -195,9 +195,11 @@ impl Watch<'_> {
             self.is_waiting = true;
             return Ok(());
         }
-        self.is_waiting = false;
+        let was_waiting = std::mem::take(&mut self.is_waiting);
         let mut settling = std::mem::take(&mut self.settling);
-        list(&plan.job.sources, &plan.job.list, &mut |Input { path, root }| {
+        // Of the journal: without it, it cannot go on.
+        let mut journal_failed = false;
+        let listed = list(&plan.job.sources, &plan.job.list, &mut |Input { path, root }| {
             let key = key(&path);
             // What is gone again has no row.
             let Ok(metadata) = std::fs::metadata(&path) else { return Ok(()) };
@@ -223,9 +225,18 @@ impl Watch<'_> {
             self.waiting.push_back(waiting);
             self.next += 1;
             self.log.summary.inputs += 1;
-            self.log.journal.input(&Input { path, root })
-        })?;
-        Ok(())
+            self.log.journal.input(&Input { path, root }).inspect_err(|_| journal_failed = true)
+        });
+        match listed {
+            Err(error) if !journal_failed && !plan.once => {
+                if !was_waiting {
+                    on_event(Event::Warning(format!("{error}; it is looked for again")));
+                }
+                self.is_waiting = true;
+                Ok(())
+            }
+            listed => listed.map(|_| ()),
+        }
     }
 
     fn group(&mut self) -> Vec<Item> {

@@ -283,7 +283,7 @@ fn compare_lists(
         let path = reference.display();
         say(format_args!("{path} does not name {}: there all that was found is wrong", some_of(&strangers)));
     }
-    let mut report = compare(&truth, &found, collar);
+    let mut report = compare(&truth, &found, collar)?;
     if let Some(durations) = durations {
         let lengths = read_durations(durations)?;
         report.psds = Some(Psds::of(&truth, &lengths, &[found]).map_err(|error| error.with_path(durations))?);

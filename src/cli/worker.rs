@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::work::WorkArgs;
 
 use crate::batch::worker::serve;
+use crate::output::Destination;
 use crate::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
@@ -83,7 +84,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         limit_memory(limit)?;
     }
     let work = args.work.work(named, task)?;
-    let mut output = io::stdout().lock();
+    let mut output = Destination::new(None)?.harmless();
     if args.supervised {
         end_with_parent();
         super::print("{\"ready\":true}\n")?;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{Counted, interval_95};
-use super::events::{Collar, Comparison, Psds, SHARE_OF_LENGTH, compare, event_based};
+use super::events::{Collar, Comparison, Psds, SHARE_OF_LENGTH, check_near_pairs, compare, event_based};
 use super::{Failure, LabelCurves, Segmentation, segmentation};
 use crate::decide::calibration::Reliability;
 use crate::decide::{FrameEvent, Rule, Thresholds};
@@ -155,7 +155,7 @@ impl TaggedRecordings {
             let message = format!("none of {count} recordings could be read; the first: {first}");
             return Err(Error::new(ErrorKind::Dataset, message));
         }
-        Ok(TagEvaluation { failures, ..judge(tagger, &pairs, collar) })
+        Ok(TagEvaluation { failures, ..judge(tagger, &pairs, collar)? })
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&Reference, &Found)> {
@@ -217,7 +217,7 @@ fn background_of(tagger: &Tagger) -> Option<usize> {
     }
 }
 
-fn judge(tagger: &Tagger, pairs: &[(&Reference, &Found)], collar: f64) -> TagEvaluation {
+fn judge(tagger: &Tagger, pairs: &[(&Reference, &Found)], collar: f64) -> Result<TagEvaluation> {
     let labels = &tagger.model().header().labels;
     let is_exclusive = matches!(tagger.rule(), Rule::Exclusive(_));
     let background = background_of(tagger);
@@ -228,6 +228,8 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, &Found)], collar: f64) -> TagEva
     let mut stretches = Vec::new();
     let mut reliability = Vec::new();
     for (reference, found) in pairs {
+        check_near_pairs(&reference.events, &found.events, collar)
+            .map_err(|error| error.with_path(&reference.path))?;
         let name = reference.path.display().to_string();
         let holds = |events: &[Event]| {
             let events: Vec<FrameEvent> = frame_events(events, labels, tagger.clock());
@@ -262,7 +264,7 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, &Found)], collar: f64) -> TagEva
     let confusion = is_exclusive.then(|| confusion(&stretches, labels.len()));
     let each_counted: Vec<Counted> = counted.iter().map(|(_, counted)| *counted).collect();
     let interval = |figure| interval_95(&each_counted, figure);
-    TagEvaluation {
+    Ok(TagEvaluation {
         recordings: pairs.len(),
         seconds: pairs.iter().map(|(_, found)| found.media.duration()).sum(),
         frames: FrameScores {
@@ -272,12 +274,12 @@ fn judge(tagger: &Tagger, pairs: &[(&Reference, &Found)], collar: f64) -> TagEva
         },
         segmentation: is_exclusive.then(|| segmentation(each, background)),
         confusion,
-        events: Comparison { psds: psds_of(tagger, pairs), ..compare(&truth_lists, &found_lists, collar) },
+        events: Comparison { psds: psds_of(tagger, pairs), ..compare(&truth_lists, &found_lists, collar)? },
         event_f1_interval_95: interval(Counted::event_f1),
         reliability: Reliability::new(reliability),
         failures: vec![],
         counted,
-    }
+    })
 }
 
 /// Frames by true and said label.

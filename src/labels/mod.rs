@@ -78,10 +78,14 @@ pub struct TimedLabel {
 
 impl TimedLabel {
     /// # Errors
-    /// [`ErrorKind::Dataset`] with the line: an end before the beginning, a label that is none.
+    /// [`ErrorKind::Dataset`] with the line: an end before the beginning or later than [`MAX_SECONDS`], a label that is none.
     fn new(onset: f64, offset: f64, label: &str, line: u64) -> Result<Self> {
         if onset > offset {
             let message = format!("the label ends at {offset} s, before it begins at {onset} s");
+            return Err(wrong(message).at(Position::Line(line)));
+        }
+        if offset > MAX_SECONDS {
+            let message = format!("the label ends at {offset} s; it must be 0 to {MAX_SECONDS} seconds");
             return Err(wrong(message).at(Position::Line(line)));
         }
         model::check_label(label).map_err(|e| {
@@ -154,7 +158,9 @@ fn parse(text: &str, options: &LabelOptions) -> Result<Parsed> {
 /// # Errors
 /// [`ErrorKind::Limit`] for more than [`MAX_ROWS`].
 fn check_rows(text: &str) -> Result<()> {
-    if text.bytes().filter(|&byte| byte == b'\n').count() <= MAX_ROWS {
+    // Tables may end their lines with a carriage return alone.
+    let ends = |byte| text.bytes().filter(|&other| other == byte).count();
+    if ends(b'\n').max(ends(b'\r')) <= MAX_ROWS {
         return Ok(());
     }
     let message = format!("holds more than {MAX_ROWS} lines, the most that is read of a file of labels");

@@ -19,6 +19,26 @@ use crate::{Error, ErrorKind, Result};
 /// is no program turns the help of ffmpeg off.
 pub const FFMPEG_VARIABLE: &str = "PERCEPT_FFMPEG";
 
+/// What ffmpeg and ffprobe may open: files, and of them those that hold what they play. A playlist, a description of a
+/// presentation or a script (`hls`, `concat`, `dash`, `imf`, `sdp`, `image2`, `vobsub`, `avisynth`, ...) names other files, which
+/// a stranger would choose.
+pub(super) const CONFINED: [&str; 4] = ["-protocol_whitelist", "file,pipe", "-format_whitelist", CONTAINERS];
+
+/// Names of ffmpeg's demuxers.
+const CONTAINERS: &str =
+    "3dostr,4xm,aa,aac,aax,ac3,ace,acm,act,ads,adx,aea,afc,aiff,aix,alp,amr,amrnb,amrwb,anm,apc,ape,apm,apng,\
+     argo_asf,argo_brp,argo_cvg,asf,asf_o,ast,au,av1,avi,avr,avs,avs2,avs3,bethsoftvid,bfi,bfstm,bink,binka,bit,\
+     bmv,boa,brstm,c93,caf,cavsvideo,cdg,cdxl,cine,codec2,daud,dcstr,derf,dfa,dfpwm,dhav,dirac,dnxhd,dsf,dsicin,\
+     dss,dts,dtshd,dv,dxa,ea,ea_cdata,eac3,epaf,evc,film_cpk,filmstrip,flac,flic,flv,frm,fsb,fwse,g723_1,g729,gdv,\
+     genh,gif,gxf,h261,h263,h264,hca,hcom,hevc,hnm,iamf,ico,idcin,iff,ifv,ilbc,ingenient,ipmovie,ipu,ircam,iss,\
+     iv8,ivf,ivr,jpegxl_anim,jv,kux,kvag,laf,libgme,libopenmpt,live_flv,lmlm4,loas,luodat,lvf,lxf,m4v,matroska,\
+     mca,mgsts,mjpeg,mjpeg_2000,mlp,mlv,mm,mmf,mods,moflex,mov,mp3,mpc,mpc8,mpeg,mpegts,mpegvideo,mpjpeg,msf,\
+     msnwctcp,msp,mtaf,mtv,musx,mv,mvi,mxf,mxg,nc,nistsphere,nsp,nsv,nut,nuv,obu,ogg,oma,osq,paf,pmp,pp_bnk,\
+     psxstr,pva,pvf,qcp,qoa,r3d,redspark,rka,rl2,rm,roq,rpl,rsd,rso,s337m,scd,sdns,sdr2,sds,sdx,ser,sga,shn,siff,\
+     simbiosis_imx,smjpeg,smk,smush,sol,sox,spdif,svag,svs,swf,tak,thp,tiertexseq,tmv,truehd,tta,txd,ty,usm,vag,\
+     vc1,vc1test,vividas,vivo,vmd,voc,vpk,vqf,vvc,w64,wady,wav,wavarc,wc3movie,webm,wsaud,wsd,wsvqa,wtv,wv,wve,xa,\
+     xmd,xmv,xvag,xwma,yop,yuv4mpegpipe";
+
 struct Programs {
     ffmpeg: PathBuf,
     ffprobe: PathBuf,
@@ -250,7 +270,9 @@ pub(super) fn report(path: &Path, native: &Error) -> Result<Report> {
         }
     };
     let mut child = Command::new(&programs.ffprobe)
-        .args(["-v", "error", "-protocol_whitelist", "file,pipe", "-of", "json", "-show_entries"])
+        .args(["-v", "error"])
+        .args(CONFINED)
+        .args(["-of", "json", "-show_entries"])
         .arg(
             "format=format_name:stream=codec_type,codec_name,sample_rate,channels,width,height:\
              stream_disposition=default,attached_pic:stream_tags=language:\
@@ -357,7 +379,9 @@ impl FfmpegSource {
         let programs = programs().map_err(|_| native.clone())?;
         let mut child = Command::new(&programs.ffmpeg)
             // Threads differ from run to run in what they make of damage.
-            .args(["-nostdin", "-v", "error", "-threads", "1", "-protocol_whitelist", "file,pipe", "-i"])
+            .args(["-nostdin", "-v", "error", "-threads", "1"])
+            .args(CONFINED)
+            .arg("-i")
             .arg(file_url(path))
             .args(["-map", &format!("0:a:{track}"), "-vn", "-sn", "-dn", "-map_metadata", "-1"])
             // A stream that changes on the way is brought to what was announced.

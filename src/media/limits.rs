@@ -81,7 +81,7 @@ pub const MAX_VECTOR_DIM: usize = 1 << 20;
 pub const MAX_VECTOR_BYTES: u64 = 4 << 30;
 /// Most files and directories looked at in one walk.
 pub const MAX_WALK_ENTRIES: usize = 10_000_000;
-/// How deep directories may lie within the one that is walked.
+/// How deep directories may lie within the one that is walked. A deeper one is an input that fails.
 pub const MAX_WALK_DEPTH: usize = 64;
 /// Longest time for which a video shows the same frame, in seconds; after it the model's clock begins anew.
 pub const MAX_VIDEO_GAP_SECONDS: u64 = 600;

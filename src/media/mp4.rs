@@ -109,7 +109,8 @@ pub(super) fn count_samples(path: &Path) -> Result<Option<u64>> {
         let mut samples = 0u64;
         for moov in reader.all(file, b"moov") {
             for trak in reader.all(moov, b"trak") {
-                if let Some(stsz) = reader.find_path(trak, &[b"mdia", b"minf", b"stbl", b"stsz"]) {
+                // Of several of a name who reads them may take any.
+                for stsz in reader.all_paths(trak, &[b"mdia", b"minf", b"stbl", b"stsz"]) {
                     // Behind version, flags and the size that all have.
                     samples = samples.saturating_add(number(reader.bytes(stsz, 12)?.get(8..12)?));
                 }
@@ -343,6 +344,13 @@ impl BoxReader {
             position = end;
         }
         found
+    }
+
+    #[cfg(feature = "h264")]
+    fn all_paths(&mut self, span: Span, names: &[&[u8; 4]]) -> Vec<Span> {
+        names
+            .iter()
+            .fold(vec![span], |spans, name| spans.into_iter().flat_map(|span| self.all(span, name)).collect())
     }
 
     /// Adds where the names of needless boxes stand within the box `parent`, whose children fill it.

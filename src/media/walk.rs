@@ -40,7 +40,8 @@ pub struct PassedOver {
 
 /// Looks for media in a directory and those within it. What a file is is told by its content: sound, video, animations
 /// (GIF), files of vectors ([`is_vectors`]). A file with the ending of a medium whose content nobody knows is an input
-/// too, so that the reader can say what is wrong with it; so is a directory within that cannot be listed.
+/// too, so that the reader can say what is wrong with it; so is a directory within that cannot be listed, or that lies deeper
+/// than [`MAX_WALK_DEPTH`].
 ///
 /// A directory that holds still pictures, and neither other media nor directories with media, is one video: one entry,
 /// `directory` itself perhaps. A picture anywhere else is no input, and is counted with the files that are no media.
@@ -50,7 +51,7 @@ pub struct PassedOver {
 ///
 /// # Errors
 /// `NotFound`, `PermissionDenied`, `Io` where `directory` cannot be listed; `Limit` for more than
-/// [`MAX_WALK_ENTRIES`] files or directories deeper than [`MAX_WALK_DEPTH`].
+/// [`MAX_WALK_ENTRIES`] files.
 pub fn walk(directory: &Path) -> Result<Found> {
     let mut files = Vec::new();
     let mut take = |path| {
@@ -103,6 +104,9 @@ enum Kind {
 
 impl Walk<'_> {
     fn enter(&mut self, directory: PathBuf, depth: usize) -> Result<()> {
+        if depth > MAX_WALK_DEPTH {
+            return self.take(directory);
+        }
         let listed =
             directory.canonicalize().map_err(|error| Error::io(&error, &directory)).and_then(|name| {
                 if self.entered.insert(name) { self.listed(&directory) } else { Ok(Vec::new()) }
@@ -111,10 +115,6 @@ impl Walk<'_> {
             Err(error) if depth > 0 && error.kind != ErrorKind::Limit => return self.take(directory),
             listed => listed?,
         };
-        if depth > MAX_WALK_DEPTH {
-            let message = format!("is more than {MAX_WALK_DEPTH} directories deep; name a directory within");
-            return Err(Error::new(ErrorKind::Limit, message).with_path(directory));
-        }
         let before = self.taken;
         let (mut pictures, mut others) = (PassedOver::default(), PassedOver::default());
         for Entry { name, is_directory } in entries {
@@ -302,8 +302,10 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", folder.path().join("a/dangling.wav")).unwrap();
         assert_eq!(names(folder.path(), &walk(folder.path()).unwrap()), ["a/x.wav"]);
         let deep: PathBuf = std::iter::repeat_n("d", MAX_WALK_DEPTH + 1).collect();
-        std::fs::create_dir_all(folder.path().join(deep)).unwrap();
-        assert_eq!(walk(folder.path()).unwrap_err().kind, ErrorKind::Limit);
+        let deep = folder.path().join(deep);
+        std::fs::create_dir_all(deep.join("deeper")).unwrap();
+        // It is an input, whose reader says why it is not gone through.
+        assert_eq!(walk(folder.path()).unwrap().files, [folder.path().join("a/x.wav"), deep]);
         assert_eq!(walk(Path::new("no/such")).unwrap_err().kind, ErrorKind::NotFound);
     }
 }

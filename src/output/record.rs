@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::SCHEMA_VERSION;
 use crate::decide::Prediction;
 use crate::event::ScoredEvent;
-use crate::files::{path_from_json, path_to_json};
+use crate::files::{path_bytes, path_from_json, path_to_json};
 use crate::media::Media;
 use crate::media::probe::Probe;
 use crate::model::{Model, Task};
@@ -167,7 +167,7 @@ pub struct InputInfo {
     /// As it was given.
     pub path: String,
     /// Only where it is not UTF-8, so that `path` has marks in it: its bytes, in base64.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "path_bytes", skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<InputKind>,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::rows::{Answer, Row};
-use crate::evaluate::events::{Collar, SHARE_OF_LENGTH, matched};
+use crate::evaluate::events::{Collar, SHARE_OF_LENGTH, check_near_pairs, matched};
 use crate::event::Event;
 use crate::labels::{LabelOptions, read_labels};
 use crate::train::{DataConfig, Dataset};
@@ -66,9 +66,15 @@ impl Reference {
                 offset: label.offset,
                 label: label.label.clone(),
             };
-            Some(Truth::of_events(annotation.labels.iter().map(event).collect(), row, collar))
+            let events: Vec<Event> = annotation.labels.iter().map(event).collect();
+            let checked = check_near_pairs(&events, &events_of(row), collar);
+            Some(
+                checked
+                    .map(|()| Truth::of_events(events, row, collar))
+                    .map_err(|error| error.with_path(source)),
+            )
         };
-        let truths = rows.iter().zip(&recording_of).map(truth).collect();
+        let truths = rows.iter().zip(&recording_of).map(|of| truth(of).transpose()).collect::<Result<_>>()?;
         Ok(Self { truths, messages: labels.messages })
     }
 
@@ -104,10 +110,7 @@ impl Truth {
 
     /// What is true of a row's file, beside the events of the row.
     pub(super) fn of_events(truth: Vec<Event>, row: &Row, collar: f64) -> Self {
-        let found: Vec<Event> = match &row.answer {
-            Answer::Events { events, .. } => events.iter().map(|event| event.event()).collect(),
-            _ => Vec::new(),
-        };
+        let found = events_of(row);
         let collar = Collar { seconds: collar, share_of_length: Some(SHARE_OF_LENGTH) };
         let (mut is_found, mut is_true) = (vec![false; truth.len()], vec![false; found.len()]);
         for (t, f) in matched(&truth, &found, collar) {
@@ -115,5 +118,12 @@ impl Truth {
             is_true[f] = true;
         }
         Self::Events { events: truth.into_iter().zip(is_found).collect(), found: is_true }
+    }
+}
+
+fn events_of(row: &Row) -> Vec<Event> {
+    match &row.answer {
+        Answer::Events { events, .. } => events.iter().map(|event| event.event()).collect(),
+        _ => Vec::new(),
     }
 }

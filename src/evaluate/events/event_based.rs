@@ -1,11 +1,12 @@
 //! Whole events, with a tolerance at their ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::matching::matching;
 use super::scores::{Counts, EventScores};
 use crate::event::Event;
 use crate::labels::EventLists;
+use crate::{Error, ErrorKind, Result};
 
 /// How far a found event may be from a true one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,39 +27,61 @@ impl Collar {
     }
 }
 
+/// Most pairs of a true and a found event of a recording that begin within the collar of each other. Each takes memory while
+/// they are matched.
+pub const MAX_NEAR_PAIRS: usize = 20_000_000;
+
+/// # Errors
+/// [`ErrorKind::Limit`] for more than [`MAX_NEAR_PAIRS`].
+pub fn check_near_pairs(truth: &[Event], found: &[Event], collar: f64) -> Result<()> {
+    let found = ByOnset::new(found.iter().collect());
+    let near = truth.iter().map(|truth| found.near(truth, collar).len());
+    if near.sum::<usize>() <= MAX_NEAR_PAIRS {
+        return Ok(());
+    }
+    let message = format!(
+        "too much begins at the same time to be compared: more than {MAX_NEAR_PAIRS} pairs of a true and a found event of a \
+         recording are within {collar} s of each other; choose a smaller collar, or correct the lists"
+    );
+    Err(Error::new(ErrorKind::Limit, message))
+}
+
 /// As `sed_eval.sound_event.EventBasedMetrics(labels, event_matching_type="optimal")`: of all ways to pair found and true
 /// events of one label within the collar one with the most pairs.
 pub fn event_based(reference: &EventLists, estimated: &EventLists, collar: Collar) -> EventScores {
-    let labels = super::labels(reference, estimated);
     let mut overall = Counts::default();
-    let mut class_wise: BTreeMap<String, Counts> = BTreeMap::new();
+    let labels = super::labels(reference, estimated);
+    let mut class_wise: BTreeMap<String, Counts> =
+        labels.into_iter().map(|label| (label, Counts::default())).collect();
     for (truth, found) in super::pairs(reference, estimated) {
         let (mut truth_left, mut found_left) = (vec![true; truth.len()], vec![true; found.len()]);
-        for label in &labels {
-            let (true_ones, found_ones) = (of_label(truth, label), of_label(found, label));
-            let pairs = pairs_of(truth, &true_ones, found, &found_ones, collar);
-            for &(t, f) in &pairs {
-                truth_left[t] = false;
-                found_left[f] = false;
-            }
-            let counts = class_wise.entry(label.clone()).or_default();
-            counts.reference += true_ones.len() as u64;
-            counts.estimated += found_ones.len() as u64;
-            counts.true_positives += pairs.len() as u64;
-            counts.deletions += (true_ones.len() - pairs.len()) as u64;
-            counts.insertions += (found_ones.len() - pairs.len()) as u64;
-            overall.true_positives += pairs.len() as u64;
+        let (true_ones, found_ones) = (by_label(truth), by_label(found));
+        for (label, places) in &true_ones {
+            class_wise.entry(label.to_string()).or_default().reference += places.len() as u64;
+        }
+        for (label, places) in &found_ones {
+            class_wise.entry(label.to_string()).or_default().estimated += places.len() as u64;
+        }
+        for (t, f) in matched(truth, found, collar) {
+            truth_left[t] = false;
+            found_left[f] = false;
+            class_wise.entry(truth[t].label.clone()).or_default().true_positives += 1;
+            overall.true_positives += 1;
         }
         overall.reference += truth.len() as u64;
         overall.estimated += found.len() as u64;
         // What is left on both sides at the same time was found under another label.
+        let by_onset = ByOnset::new(found.iter().collect());
         for truth in truth.iter().zip(&truth_left).filter(|(_, left)| **left).map(|(event, _)| event) {
-            let other = (0..found.len()).find(|&f| found_left[f] && collar.allows(truth, &found[f]));
-            if let Some(f) = other {
+            if let Some(f) = by_onset.allowed(truth, collar).into_iter().find(|&f| found_left[f]) {
                 found_left[f] = false;
                 overall.substitutions += 1;
             }
         }
+    }
+    for counts in class_wise.values_mut() {
+        counts.deletions = counts.reference - counts.true_positives;
+        counts.insertions = counts.estimated - counts.true_positives;
     }
     overall.deletions = overall.reference - overall.true_positives - overall.substitutions;
     overall.insertions = overall.estimated - overall.true_positives - overall.substitutions;
@@ -67,25 +90,55 @@ pub fn event_based(reference: &EventLists, estimated: &EventLists, collar: Colla
 
 /// The pairs of true and found events of one recording that [`event_based`] counts as right, `(truth, found)`.
 pub fn matched(truth: &[Event], found: &[Event], collar: Collar) -> Vec<(usize, usize)> {
-    let labels: BTreeSet<&str> = truth.iter().map(|event| event.label.as_str()).collect();
-    let pairs = |label| pairs_of(truth, &of_label(truth, label), found, &of_label(found, label), collar);
-    labels.into_iter().flat_map(pairs).collect()
+    let mut found_ones = by_label(found);
+    let mut all = Vec::new();
+    for (label, true_ones) in by_label(truth) {
+        let found_ones = found_ones.remove(label).unwrap_or_default();
+        let by_onset = ByOnset::new(found_ones.iter().map(|&f| &found[f]).collect());
+        let fitting = |t: usize| by_onset.allowed(&truth[true_ones[t]], collar);
+        let pairs = matching(true_ones.len(), found_ones.len(), fitting);
+        all.extend(pairs.into_iter().map(|(t, f)| (true_ones[t], found_ones[f])));
+    }
+    all
 }
 
-/// Places of the events of a label.
-fn of_label(events: &[Event], label: &str) -> Vec<usize> {
-    (0..events.len()).filter(|&i| events[i].label == label).collect()
+/// Places of the events of each label.
+fn by_label(events: &[Event]) -> BTreeMap<&str, Vec<usize>> {
+    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, event) in events.iter().enumerate() {
+        places.entry(&event.label).or_default().push(place);
+    }
+    places
 }
 
-/// Of the events at these places, which all have one label.
-fn pairs_of(
-    truth: &[Event],
-    true_ones: &[usize],
-    found: &[Event],
-    found_ones: &[usize],
-    collar: Collar,
-) -> Vec<(usize, usize)> {
-    let fits = |t: usize, f: usize| collar.allows(&truth[true_ones[t]], &found[found_ones[f]]);
-    let pairs = matching(true_ones.len(), found_ones.len(), fits);
-    pairs.into_iter().map(|(t, f)| (true_ones[t], found_ones[f])).collect()
+/// Found events, to be looked up by their onsets.
+struct ByOnset<'a> {
+    events: Vec<&'a Event>,
+    /// Their places, in the order of their onsets.
+    order: Vec<usize>,
+}
+
+impl<'a> ByOnset<'a> {
+    fn new(events: Vec<&'a Event>) -> Self {
+        let mut order: Vec<usize> = (0..events.len()).collect();
+        order.sort_by(|&a, &b| events[a].onset.total_cmp(&events[b].onset));
+        Self { events, order }
+    }
+
+    /// Places of those that begin within `seconds` of another, and perhaps a rounding beyond.
+    fn near(&self, truth: &Event, seconds: f64) -> &[usize] {
+        let seconds = seconds + 1e-9 * (1.0 + truth.onset.abs());
+        let onset = |place: &usize| self.events[*place].onset;
+        let start = self.order.partition_point(|place| onset(place) < truth.onset - seconds);
+        let length = self.order[start..].partition_point(|place| onset(place) <= truth.onset + seconds);
+        &self.order[start..][..length]
+    }
+
+    /// Places of those that the collar allows, in their order.
+    fn allowed(&self, truth: &Event, collar: Collar) -> Vec<usize> {
+        let near = self.near(truth, collar.seconds).iter().copied();
+        let mut places: Vec<usize> = near.filter(|&place| collar.allows(truth, self.events[place])).collect();
+        places.sort_unstable();
+        places
+    }
 }

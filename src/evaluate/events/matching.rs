@@ -10,23 +10,21 @@ enum From {
     Partner(usize),
 }
 
-/// Pairs `(truth, found)` of which each is one that `fits`, as many as there can be.
+/// Pairs `(truth, found)`, as many as there can be; `fitting` gives the found ones that fit a true one, in their order.
 pub(super) fn matching(
     truths: usize,
     founds: usize,
-    fits: impl Fn(usize, usize) -> bool,
+    fitting: impl Fn(usize) -> Vec<usize>,
 ) -> Vec<(usize, usize)> {
     // Found events in the order in which a true one first fits them, each with the true ones that it fits.
     let mut order = Vec::new();
     let mut graph: Vec<Vec<usize>> = vec![Vec::new(); founds];
     for truth in 0..truths {
-        for (found, truths) in graph.iter_mut().enumerate() {
-            if fits(truth, found) {
-                if truths.is_empty() {
-                    order.push(found);
-                }
-                truths.push(truth);
+        for found in fitting(truth) {
+            if graph[found].is_empty() {
+                order.push(found);
             }
+            graph[found].push(truth);
         }
     }
     // By true event.
@@ -133,7 +131,7 @@ mod tests {
             let (truths, founds) = (rng.random_range(0..6), rng.random_range(0..6));
             let fits: Vec<Vec<bool>> =
                 (0..truths).map(|_| (0..founds).map(|_| rng.random_bool(0.4)).collect()).collect();
-            let pairs = matching(truths, founds, |t, f| fits[t][f]);
+            let pairs = matching(truths, founds, |t| (0..founds).filter(|&f| fits[t][f]).collect());
             assert!(pairs.iter().all(|&(t, f)| fits[t][f]));
             let mut used: Vec<usize> = pairs.iter().map(|pair| pair.1).collect();
             used.sort_unstable();
@@ -146,7 +144,7 @@ mod tests {
     #[test]
     fn a_long_chain_is_no_deep_recursion() {
         let count = 3000;
-        let pairs = matching(count, count, |t, f| f == t || f == t + 1);
+        let pairs = matching(count, count, |t| (t..count.min(t + 2)).collect());
         assert_eq!(pairs.len(), count);
     }
 }

@@ -7,9 +7,9 @@ mod report;
 mod scores;
 mod segment_based;
 
-pub use event_based::{Collar, event_based, matched};
-pub use psds::{PsdsParameters, psds};
-pub use report::{Comparison, EventsReport, Psds, SHARE_OF_LENGTH, compare};
+pub use event_based::{Collar, MAX_NEAR_PAIRS, check_near_pairs, event_based, matched};
+pub use psds::{MAX_PSDS_CELLS, PsdsParameters, psds};
+pub use report::{Comparison, EventsReport, MAX_PAIRS, Psds, SHARE_OF_LENGTH, compare};
 pub use scores::{Averages, EventScores, Scores};
 pub use segment_based::segment_based;
 

@@ -11,6 +11,8 @@ use crate::labels::EventLists;
 use crate::{Error, ErrorKind, Result};
 
 const SECONDS_AN_HOUR: f64 = 3600.0;
+/// Most labels, each with each other and with each recording.
+pub const MAX_PSDS_CELLS: usize = 20_000_000;
 
 /// What counts as found, and what as a false alarm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,6 +64,7 @@ impl PsdsParameters {
 /// # Errors
 /// [`ErrorKind::Config`] where a parameter is out of its range.
 /// [`ErrorKind::Dataset`] where nothing is true, a true event's recording has no duration, or two events of one label overlap.
+/// [`ErrorKind::Limit`] for more labels and recordings than [`MAX_PSDS_CELLS`].
 pub fn psds(
     reference: &EventLists,
     durations: &BTreeMap<String, f64>,
@@ -78,6 +81,15 @@ pub fn psds(
     let labels: Vec<&str> = labels.into_iter().collect();
     if labels.is_empty() {
         return wrong("no event is true, so none can be found".to_string());
+    }
+    // What is kept of each label in each recording, and beside each other label.
+    let kept = labels.len().saturating_mul(labels.len().saturating_add(reference.len()));
+    if kept > MAX_PSDS_CELLS {
+        let (labels, recordings) = (labels.len(), reference.len());
+        let message = format!(
+            "{labels} labels in {recordings} recordings are too many for PSDS; leave --durations away"
+        );
+        return Err(Error::new(ErrorKind::Limit, message));
     }
     let truth = sorted(reference, &labels)?;
     let mut totals = vec![Total::default(); labels.len()];

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Collar, EventScores, PsdsParameters, event_based, psds, segment_based};
+use super::{Collar, EventScores, PsdsParameters, check_near_pairs, event_based, psds, segment_based};
 use crate::evaluate::segmentation::{SequenceScores, Sequences, Stretch};
 use crate::event::Event;
 use crate::labels::EventLists;
 use crate::output::percent::percent;
-use crate::{Result, TOOL};
+use crate::{Error, ErrorKind, Result, TOOL};
 
 /// An offset may also be off by this share of an event's length.
 pub const SHARE_OF_LENGTH: f64 = 0.2;
@@ -85,13 +85,22 @@ impl Psds {
     }
 }
 
+/// Most pairs of a true and a found event, of all recordings together: sequences of labels are compared pair by pair.
+pub const MAX_PAIRS: usize = 10_000_000_000;
+
 /// Compares two event lists: segments of 1 s, onsets within `collar` seconds, offsets within that or 20% of the length.
-pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> Comparison {
+///
+/// # Errors
+/// [`ErrorKind::Limit`] for more than [`MAX_PAIRS`], and those of [`check_near_pairs`].
+pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> Result<Comparison> {
     const TIME_RESOLUTION: f64 = 1.0;
+    for (truth, found) in super::pairs(reference, estimated) {
+        check_near_pairs(truth, found, collar)?;
+    }
     let by = |share_of_length| event_based(reference, estimated, Collar { seconds: collar, share_of_length });
-    let sequences = sequence_scores(reference, estimated);
+    let sequences = sequence_scores(reference, estimated)?;
     let figure = |figure: fn(&SequenceScores) -> Option<f64>| sequences.as_ref().and_then(figure);
-    Comparison {
+    Ok(Comparison {
         files: super::pairs(reference, estimated).count(),
         collar,
         percentage_of_length: SHARE_OF_LENGTH,
@@ -105,16 +114,27 @@ pub fn compare(reference: &EventLists, estimated: &EventLists, collar: f64) -> C
         f1_at_25: figure(|s| s.f1_at_25),
         f1_at_50: figure(|s| s.f1_at_50),
         psds: None,
-    }
+    })
 }
 
 /// `None` where two events of a recording hold at once.
-fn sequence_scores(reference: &EventLists, estimated: &EventLists) -> Option<SequenceScores> {
-    let mut sequences = Sequences::default();
-    for (truth, found) in super::pairs(reference, estimated) {
-        sequences.add(&sequence(truth)?, &sequence(found)?);
+fn sequence_scores(reference: &EventLists, estimated: &EventLists) -> Result<Option<SequenceScores>> {
+    let both =
+        super::pairs(reference, estimated).map(|(truth, found)| Some((sequence(truth)?, sequence(found)?)));
+    let Some(both) = both.collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let pairs = both
+        .iter()
+        .fold(0usize, |pairs, (truth, found)| pairs.saturating_add(truth.len().saturating_mul(found.len())));
+    if pairs > MAX_PAIRS {
+        let message = format!(
+            "the lists have {pairs} pairs of a true and a found event of one recording; at most {MAX_PAIRS} are compared: cut \
+             the recordings into parts"
+        );
+        return Err(Error::new(ErrorKind::Limit, message));
     }
-    Some(sequences.scores())
+    let mut sequences = Sequences::default();
+    both.iter().for_each(|(truth, found)| sequences.add(truth, found));
+    Ok(Some(sequences.scores()))
 }
 
 fn sequence(events: &[Event]) -> Option<Vec<Stretch<&str>>> {

@@ -12,7 +12,7 @@ use image::{
 };
 
 use super::super::limits::{MAX_ANIMATION_FRAMES, MAX_ANIMATION_PIXELS};
-use super::count::count_frames;
+use super::count::{check_webp_exif, count_frames};
 use super::{
     VideoInfo, VideoOptions, check_pixels, codec_name, decoded, limits, open_picture, picture_error,
     too_many_frames,
@@ -159,9 +159,12 @@ fn frames(
             Ok(Kind::Moving(decoder.apng().map_err(failed)?.into_frames()))
         }
         ImageFormat::WebP => {
-            let mut decoder = WebPDecoder::new(reader.into_inner()).map_err(failed)?;
+            let mut file = reader.into_inner();
+            let exif = check_webp_exif(&mut file);
+            let mut decoder = WebPDecoder::new(file).map_err(failed)?;
             decoder.set_limits(limits()).map_err(failed)?;
             if !decoder.has_animation() {
+                exif?;
                 return decoded(decoder, max_pixels).map(still);
             }
             check_all(&decoder, count, max_pixels)?;

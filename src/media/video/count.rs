@@ -1,8 +1,11 @@
-//! Frames of an animated picture, counted by its blocks without decoding one: a few bytes each make a frame of any size.
+//! What is told of a picture by its blocks, without decoding it. The frames of an animation are counted: a few bytes each make
+//! a frame of any size.
 
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use image::ImageFormat;
+
+use crate::{Error, ErrorKind, Result};
 
 /// How many frames there are, at most `most + 1`; those before damage, where it is damaged. The decoder's word counts where
 /// it finds fewer.
@@ -16,6 +19,24 @@ pub(super) fn count_frames(file: impl Read + Seek, format: ImageFormat, most: us
         _ => None,
     };
     frames.frames
+}
+
+/// A WebP from its start on, whose EXIF tag ends within the file: the decoder takes memory for whatever length the tag claims.
+///
+/// # Errors
+/// [`ErrorKind::Damaged`] where it does not; what the system says of reading.
+pub(super) fn check_webp_exif(file: &mut (impl Read + Seek)) -> Result<()> {
+    let failed = |error: io::Error| Error::io(&error, "");
+    let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    let is_whole = Counter { reader: BufReader::new(&mut *file), frames: 0, most: 0 }.webp_exif(length);
+    file.rewind().map_err(failed)?;
+    match is_whole {
+        Some(false) => {
+            Err(Error::new(ErrorKind::Damaged, "the picture is damaged: its EXIF tag does not end"))
+        }
+        _ => Ok(()),
+    }
 }
 
 struct Counter<R> {
@@ -79,6 +100,21 @@ impl<R: Read + Seek> Counter<R> {
         Some(())
     }
 
+    /// Whether the first EXIF tag ends within `length` bytes of file; `None` where there is none.
+    fn webp_exif(&mut self, length: u64) -> Option<bool> {
+        let mut position = 12;
+        self.skip(12)?;
+        loop {
+            let [kind @ .., a, b, c, d]: [u8; 8] = self.bytes()?;
+            let size = u64::from(u32::from_le_bytes([a, b, c, d]));
+            if &kind == b"EXIF" {
+                return Some(position + 8 + size <= length);
+            }
+            position += 8 + size + size % 2;
+            self.skip((size + size % 2) as i64)?;
+        }
+    }
+
     fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         self.reader.read_exact(&mut bytes).ok().map(|()| bytes)
@@ -123,5 +159,18 @@ mod tests {
             }
         }
         assert_eq!(count_frames(Cursor::new(b"BM"), ImageFormat::Bmp, 100), 0);
+    }
+
+    #[test]
+    fn an_exif_tag_may_not_be_longer_than_the_file() {
+        let webp = |size: u32, exif: &[u8]| {
+            let chunk = [b"RIFF\0\0\0\0WEBPVP8X\x03\0\0\0....EXIF", &size.to_le_bytes()[..], exif].concat();
+            check_webp_exif(&mut Cursor::new(chunk)).is_ok()
+        };
+        assert!(webp(4, b"MM\0*"));
+        assert!(!webp(5, b"MM\0*"));
+        assert!(!webp(u32::MAX, b""));
+        assert!(check_webp_exif(&mut Cursor::new(b"RIFF\0\0\0\0WEBPVP8 \xff\xff\xff\xff")).is_ok());
+        assert!(check_webp_exif(&mut Cursor::new(b"RIFF")).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::Duration;
 
-use super::super::ffmpeg::{Report, decoder, file_url, report, what_it_said, without_addresses};
+use super::super::ffmpeg::{CONFINED, Report, decoder, file_url, report, what_it_said, without_addresses};
 use super::super::limits::{FFMPEG_PATIENCE, MAX_FFMPEG_LINE};
 use super::clock::Clock;
 use super::{VideoInfo, VideoOptions, check_size, choose};
@@ -48,7 +48,9 @@ impl FfmpegVideo {
             // Errors are told from the rest by the level before each line.
             .args(["-nostdin", "-hide_banner", "-nostats", "-v", "level+info"])
             // Threads differ from run to run in what they make of damage.
-            .args(["-threads", "1", "-protocol_whitelist", "file,pipe", "-copyts", "-i"])
+            .args(["-threads", "1"])
+            .args(CONFINED)
+            .args(["-copyts", "-i"])
             .arg(file_url(path))
             .args(["-map", &format!("0:{index}"), "-an", "-sn", "-dn", "-vf", "showinfo=checksum=0"])
             .args(["-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"])

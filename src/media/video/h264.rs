@@ -16,6 +16,8 @@ use crate::signal::VideoFrame;
 use crate::{Error, ErrorKind, Result};
 
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
+/// Packets whose pictures are still inside: H.264 holds back 16 at most (ITU-T H.264, A.3.1).
+const MAX_PENDING: usize = 32;
 
 /// What a container holds between two lengths.
 pub(super) struct Packet {
@@ -176,6 +178,10 @@ impl H264 {
         let mut bytes = std::mem::take(&mut self.bytes);
         let whole = self.annex_b(&packet.bytes, &mut bytes);
         self.pending.push(Reverse(packet.ticks));
+        // What has not come out by now gives no picture.
+        if self.pending.len() > MAX_PENDING {
+            self.pending.pop();
+        }
         let decoded = match self.decoder.decode(&bytes) {
             Ok(Some(picture)) => Ok(Some(frame(&picture, self.colour))),
             Ok(None) if whole => Ok(None),

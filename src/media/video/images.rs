@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use image::{ImageReader, RgbImage};
+use image::{ImageFormat, ImageReader, RgbImage};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::super::limits::{MAX_BYTES_AHEAD, MAX_FRAME_BYTES, MAX_FRAMES, MAX_FRAMES_JSON};
+use super::super::limits::{MAX_BYTES_AHEAD, MAX_FRAME_BYTES, MAX_FRAMES, MAX_FRAMES_JSON, MAX_WALK_DEPTH};
 use super::super::natural::natural;
+use super::count::check_webp_exif;
 use super::{VideoInfo, VideoOptions, check_fps, codec_name, decoded, limits, open_picture, picture_error};
 use crate::error::some_of;
 use crate::files::read_text;
@@ -62,7 +63,10 @@ impl Images {
     ) -> Result<(Self, VideoInfo)> {
         let files = pictures(folder)?;
         if files.is_empty() {
-            let message = format!("holds no pictures ({})", ENDINGS.join(", "));
+            let message = format!(
+                "holds no pictures ({}); directories are searched for other media to a depth of {MAX_WALK_DEPTH}",
+                ENDINGS.join(", ")
+            );
             return Err(Error::new(ErrorKind::Empty, message));
         }
         if let Some(warning) = missing_numbers(&files) {
@@ -160,6 +164,9 @@ fn decode(path: &Path, max_pixels: u64) -> Result<Picture> {
         .map_err(|error| Error::io(&error, path))?;
     if reader.format().is_none_or(|format| codec_name(format).is_none()) {
         return Err(Error::new(ErrorKind::UnknownFormat, "this is no picture that Percept reads"));
+    }
+    if reader.format() == Some(ImageFormat::WebP) {
+        check_webp_exif(&mut Cursor::new(&bytes))?;
     }
     reader.limits(limits());
     let decoder = reader.into_decoder().map_err(|error| picture_error(&error))?;

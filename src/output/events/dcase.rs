@@ -4,13 +4,14 @@
 use std::io::{self, Write};
 
 use super::EventFile;
+use crate::error::one_line;
 
 pub(super) fn header(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "filename\tonset\toffset\tevent_label")
 }
 
 pub(super) fn write(out: &mut impl Write, file: &EventFile) -> io::Result<()> {
-    let path = file.path.display();
+    let path = one_line(&file.path.to_string_lossy());
     if file.events.is_empty() {
         writeln!(out, "{path}")?;
     }

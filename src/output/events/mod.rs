@@ -11,6 +11,7 @@ mod webvtt;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::error::one_line;
 use crate::event::ScoredEvent;
 use crate::time::FrameClock;
 
@@ -32,7 +33,7 @@ pub struct EventFile<'a> {
 impl EventFile<'_> {
     /// The recording's name without its folder, and without its ending.
     fn name_and_stem(&self) -> (String, String) {
-        let text = |name: Option<&std::ffi::OsStr>| name.unwrap_or_default().to_string_lossy().into_owned();
+        let text = |name: Option<&std::ffi::OsStr>| one_line(&name.unwrap_or_default().to_string_lossy());
         (text(self.path.file_name()), text(self.path.file_stem()))
     }
 }
