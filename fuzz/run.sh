@@ -17,9 +17,9 @@ esac
 mkdir -p "corpus/$target" "artifacts/$target" logs
 # No ffmpeg program, which a decoder of ours would hand a file on to; one thread, whose time is counted.
 export PATH= RAYON_NUM_THREADS=1
-# A sanitizer keeps for a while what is freed, and shadows all: then half the memory is its own.
-memory=1024
-[ -z "${SANITIZER:-}" ] || memory=2048
+# A sanitizer keeps for a while what is freed, shadows all, and looks at every access: then half of both is its own.
+memory=1024 seconds=${FUZZ_TIMEOUT:-10}
+[ -z "${SANITIZER:-}" ] || memory=2048 seconds=$((2 * seconds))
 exec "target${SANITIZER:+/$SANITIZER}/x86_64-unknown-linux-gnu/release/$target" "corpus/$target" -dict=$dictionary -max_len=$longest \
-    -max_total_time="$2" -timeout="${FUZZ_TIMEOUT:-10}" -rss_limit_mb=$memory -malloc_limit_mb=1024 \
+    -max_total_time="$2" -timeout="$seconds" -rss_limit_mb=$memory -malloc_limit_mb=1024 \
     -artifact_prefix="artifacts/$target/" -print_final_stats=1 -reload=0 -verbosity=1 >> "logs/$target" 2>&1

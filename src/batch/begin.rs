@@ -132,6 +132,12 @@ fn go_on<'a>(
     let failed = state.done.iter().filter(|done| done.error.is_some()).count();
     let retries = plan.mode == Mode::RetryFailed && failed > 0;
     let mut state = state;
+    let there = std::fs::metadata(output).map_or(0, |metadata| metadata.len());
+    if state.stage == Stage::Finished && state.written.is_some_and(|written| written != there) {
+        let message =
+            "is not what the run has written: somebody has changed or replaced it; --force makes it anew";
+        return Err(Error::new(ErrorKind::Config, message).with_path(output));
+    }
     if state.stage == Stage::Finished && !retries {
         on_event(Event::Warning(format!("{} is complete: there is nothing to do", output.display())));
         let is_done = unchanged(&mut journal, &state, plan.job.verify, on_event)?;

@@ -29,7 +29,8 @@ pub fn finish(
     rows: &Path,
     sources: &[Source],
     on_event: &mut dyn FnMut(Event),
-) -> Result<()> {
+) -> Result<usize> {
+    let mut without_file = 0;
     let places = journal.places()?;
     let mut rows = Rows::open(rows)?;
     let mut taken = Places::default();
@@ -44,6 +45,7 @@ pub fn finish(
             match tree.write(row, &taken.free(place(&input.path, input.root, sources))) {
                 // Its row says what the file would.
                 Err(error) if error.kind == ErrorKind::Path => {
+                    without_file += 1;
                     on_event(Event::Warning(format!(
                         "no file of events for {}: {error}",
                         input.path.display()
@@ -54,7 +56,8 @@ pub fn finish(
         }
         writer.write(row).map_err(failed)?;
     }
-    writer.finish().map_err(failed)?.commit()
+    writer.finish().map_err(failed)?.commit()?;
+    Ok(without_file)
 }
 
 /// Where in a tree an input has its place: as it lies in the directory in which it was found; below that one's name where

@@ -12,7 +12,7 @@
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,11 @@ pub enum Stage {
     Finished,
 }
 
+/// How long, and how often, the lock of a journal is waited for: a run that was killed may have begun a worker, which has it
+/// until it is a program of its own.
+const LOCK_WAIT: Duration = Duration::from_millis(50);
+const LOCK_WAITS: usize = 20;
+
 /// What a journal says.
 #[derive(Debug)]
 pub struct State {
@@ -104,6 +109,8 @@ pub struct State {
     pub inputs: usize,
     /// The last of each input, in no order.
     pub done: Vec<Done>,
+    /// Bytes of the output when it was finished.
+    pub written: Option<u64>,
 }
 
 /// A journal that is worked on.
@@ -201,13 +208,16 @@ impl Journal {
         let failed = |error: io::Error| Error::io(&error, path);
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let message = "another percept works on this output; wait for it, or name another (-o)";
-                return Err(Error::new(ErrorKind::Config, message).with_path(path));
+        for wait in (0..=LOCK_WAITS).rev() {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if wait > 0 => std::thread::sleep(LOCK_WAIT),
+                Err(TryLockError::WouldBlock) => {
+                    let message = "another percept works on this output; wait for it, or name another (-o)";
+                    return Err(Error::new(ErrorKind::Config, message).with_path(path));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let (state, good) = read_state(&file).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
@@ -264,9 +274,9 @@ impl Journal {
         self.sync()
     }
 
-    /// The output is there.
-    pub fn finished(&mut self) -> Result<()> {
-        self.record('E', "")?;
+    /// The output is there, and has so many bytes.
+    pub fn finished(&mut self, written: u64) -> Result<()> {
+        self.record('E', &written.to_string())?;
         self.sync()
     }
 
@@ -400,7 +410,7 @@ fn parse_done(body: &str) -> Option<Done> {
 
 /// What the records say, and where the last good one ends.
 fn read_state(file: &File) -> io::Result<(State, u64)> {
-    let mut state = State { stage: Stage::Empty, job: None, inputs: 0, done: Vec::new() };
+    let mut state = State { stage: Stage::Empty, job: None, inputs: 0, done: Vec::new(), written: None };
     let mut lines = Lines::new(file);
     lines.reader.rewind()?;
     let mut job = None;
@@ -446,7 +456,7 @@ fn read_state(file: &File) -> io::Result<(State, u64)> {
                 true
             }
             ('E', Stage::Working) => {
-                state.stage = Stage::Finished;
+                (state.stage, state.written) = (Stage::Finished, body.parse().ok());
                 true
             }
             _ => false,

@@ -59,17 +59,49 @@ pub struct AnswerError {
     pub message: String,
 }
 
-/// A line of requests: one, or an array of several that are worked on together.
+/// What an answer to something that is no request may still name.
+#[derive(Deserialize)]
+struct Named {
+    id: Box<RawValue>,
+}
+
+impl Answer {
+    /// Where there is no row.
+    fn refused(id: Box<RawValue>, error: Error) -> Self {
+        let error = Some(AnswerError { kind: error.kind, message: error.message });
+        Self { id, seconds: None, error, content: None, row: None }
+    }
+
+    /// To a line that is none of requests.
+    pub fn to_no_line(error: Error) -> Self {
+        Self::refused(RawValue::NULL.to_owned(), error)
+    }
+}
+
+/// A line of requests: one, or an array of several that are worked on together; the answer where one of them is none.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] where the line is no request; [`ErrorKind::Limit`] for more than [`MAX_GROUP`].
-pub fn parse_requests(line: &[u8]) -> Result<Vec<Request>> {
-    let form = "{\"id\": 1, \"path\": \"a.wav\"} or an array of such is due";
-    let requests: Vec<Request> = match line.trim_ascii_start().first() {
+/// [`ErrorKind::Config`] where the line is no JSON; [`ErrorKind::Limit`] for more than [`MAX_GROUP`].
+pub fn parse_requests(line: &[u8]) -> Result<Vec<std::result::Result<Request, Box<Answer>>>> {
+    let wrong = |error: serde_json::Error| {
+        let form = "{\"id\": 1, \"path\": \"a.wav\"} or an array of such is due";
+        Error::new(ErrorKind::Config, format!("this is no request ({error}): {form}"))
+    };
+    let parts: Vec<&RawValue> = match line.trim_ascii_start().first() {
         Some(b'[') => serde_json::from_slice(line),
-        _ => serde_json::from_slice(line).map(|request| vec![request]),
+        _ => serde_json::from_slice(line).map(|part| vec![part]),
     }
-    .map_err(|error| Error::new(ErrorKind::Config, format!("the line is no request ({error}): {form}")))?;
+    .map_err(wrong)?;
+    let requests: Vec<_> = parts
+        .into_iter()
+        .map(|part| {
+            serde_json::from_str::<Request>(part.get()).map_err(|error| {
+                let named = serde_json::from_str(part.get());
+                let id = named.map_or_else(|_| RawValue::NULL.to_owned(), |named: Named| named.id);
+                Box::new(Answer::refused(id, wrong(error)))
+            })
+        })
+        .collect();
     if requests.len() > MAX_GROUP {
         let message = format!("{} requests in a line; at most {MAX_GROUP} may be", requests.len());
         return Err(Error::new(ErrorKind::Limit, message));

@@ -79,6 +79,8 @@ pub struct Summary {
     /// Done by an earlier run, and those of them that failed.
     pub skipped: usize,
     pub skipped_failed: usize,
+    /// Inputs with a result that have no file of their own where each should.
+    pub without_file: usize,
     /// Of recordings, this time.
     pub seconds: f64,
 }
@@ -125,8 +127,11 @@ pub fn run(plan: &Plan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> R
     // What is known is kept, whatever has happened.
     let synced = run.log.sync();
     worked.and(synced)?;
-    finish(&mut run.log.journal, &plan.target, &run.log.rows_path, &plan.job.sources, on_event)?;
-    run.log.journal.finished()?;
+    let (journal, rows) = (&mut run.log.journal, &run.log.rows_path);
+    run.log.summary.without_file = finish(journal, &plan.target, rows, &plan.job.sources, on_event)?;
+    let output = &plan.target.file;
+    let written = std::fs::metadata(output).map_err(|error| Error::io(&error, output))?.len();
+    run.log.journal.finished(written)?;
     put_rows_away(&run.log.rows_path, &run.kept_rows, run.log.summary.without_result())?;
     Ok(run.log.summary)
 }

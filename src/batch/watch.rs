@@ -52,7 +52,7 @@ pub struct WatchPlan<'a> {
 /// [`ErrorKind::Config`] where the output is of another job; those of the disk, of the directories and of workers that
 /// cannot begin. What is done by then is not done again.
 pub fn watch(plan: &WatchPlan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> Result<Summary> {
-    let mut watch = begin(plan)?;
+    let mut watch = begin(plan, on_event)?;
     let watched = watch.work(plan, stop, on_event);
     // What is known is kept, whatever has happened.
     let written = watch.log.write_unreadable(on_event).and_then(|()| watch.log.sync());
@@ -76,7 +76,7 @@ struct Watch<'a> {
     is_waiting: bool,
 }
 
-fn begin<'a>(plan: &WatchPlan<'a>) -> Result<Watch<'a>> {
+fn begin<'a>(plan: &WatchPlan<'a>, on_event: &mut dyn FnMut(Event)) -> Result<Watch<'a>> {
     let output = &plan.output;
     let journal_path = beside(output, ".journal");
     let length = std::fs::metadata(output).map_or(0, |metadata| metadata.len());
@@ -94,8 +94,22 @@ fn begin<'a>(plan: &WatchPlan<'a>) -> Result<Watch<'a>> {
         plan.job.check(was).map_err(|error| error.with_path(output))?;
     }
     let mut next = if plan.force { 0 } else { state.inputs };
-    // Where the output was taken away, it begins anew.
-    let known_rows = state.done.last().map_or(0, |done| done.start + done.length).min(length);
+    let mut known_rows = state.done.last().map_or(0, |done| done.start + done.length);
+    if length < known_rows && !plan.force {
+        let output = output.display();
+        let lost = match length {
+            // Perhaps to a place where it is kept.
+            0 => "was taken away: what was done stays done, and it begins anew (--force does all again)",
+            _ => "was cut off: what is missing in it is done again",
+        };
+        on_event(Event::Warning(format!("{output} {lost}")));
+        known_rows = 0;
+        if length > 0 {
+            journal.begin(&plan.job)?;
+            journal.listed()?;
+            next = 0;
+        }
+    }
     let good = match plan.force {
         true => 0,
         false => {

@@ -3,10 +3,9 @@
 use std::io::{self, BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::protocol::{Answer, AnswerError, MAX_REQUEST_BYTES, parse_requests, raw};
+use super::protocol::{Answer, AnswerError, MAX_REQUEST_BYTES, Request, parse_requests, raw};
 use crate::files::each_piece;
 use crate::model::hex;
 use crate::output::record::Outcome;
@@ -49,36 +48,39 @@ pub fn serve(
             serde_json::to_writer(&mut text, &answer).map_err(|error| failed(error.into(), "answers"))?;
             text.push(b'\n');
         }
-        let written = output.write_all(&text).and_then(|()| output.flush());
-        written.map_err(|error| failed(error, "standard output"))?;
+        match output.write_all(&text).and_then(|()| output.flush()) {
+            // Nobody listens any more.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.map_err(|error| failed(error, "standard output"))?,
+        }
     }
 }
 
 fn answers(line: &[u8], work: &dyn Work, with_content: bool) -> Vec<Answer> {
     let requests = match parse_requests(line) {
         Ok(requests) => requests,
-        Err(error) => {
-            let error = Some(AnswerError { kind: error.kind, message: error.message });
-            let id = RawValue::NULL.to_owned();
-            return vec![Answer { id, seconds: None, error, content: None, row: None }];
-        }
+        Err(error) => return vec![Answer::to_no_line(error)],
     };
-    let (ids, paths): (Vec<_>, Vec<_>) =
-        requests.into_iter().map(|request| (request.path(), request.id)).map(|(path, id)| (id, path)).unzip();
+    let paths: Vec<PathBuf> = requests.iter().flatten().map(Request::path).collect();
     // Before it is read: what changes meanwhile is seen to have changed.
     let contents: Vec<Option<String>> =
         paths.iter().map(|path| with_content.then(|| content_of(path).ok()).flatten()).collect();
-    let rows = work.answer(&paths);
-    let answer = |((id, content), (row, seconds)): ((Box<RawValue>, _), (BatchRecord, _))| {
+    let mut rows = contents.into_iter().zip(work.answer(&paths));
+    let mut answer = |id| {
+        let (content, (row, seconds)) = rows.next()?;
         let error = match &row.outcome {
             Outcome::Ok(_) => None,
             Outcome::Error { error } => {
                 Some(AnswerError { kind: error.kind, message: error.message.clone() })
             }
         };
-        Answer { id, seconds, error, content, row: raw(&row).ok() }
+        Some(Answer { id, seconds, error, content, row: raw(&row).ok() })
     };
-    ids.into_iter().zip(contents).zip(rows).map(answer).collect()
+    let answers = requests.into_iter().filter_map(|request| match request {
+        Ok(request) => answer(request.id),
+        Err(refused) => Some(*refused),
+    });
+    answers.collect()
 }
 
 /// Half of the SHA-256, in hexadecimal, of a file; of a directory that of its files' names and contents.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::batch_progress::{Progress, ProgressKind};
-use super::inputs::refuse_overwriting;
+use super::inputs::{behind_link, refuse_overwriting};
 use super::work::{WorkArgs, unread_model};
 use super::worker::bytes;
 use super::{Jobs, cores, exit_code, say, seconds, stop_on_ctrl_c};
@@ -131,6 +131,7 @@ pub struct WorkerArgs {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    let args = Args { output: behind_link(args.output), ..args };
     let (named, task) = args.work.resolve()?;
     let model_file = args.work.model.as_ref().map(Path::new);
     for ending in ["", ".partial", ".rows", ".journal"] {
@@ -173,8 +174,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let summary = run_batch(&plan, &stop, &mut |event| progress.on_event(event));
     progress.finish();
     let summary = summary?;
-    progress.summary(&summary, began.elapsed());
-    Ok(exit_code(summary.without_result()))
+    progress.summary(&summary, began.elapsed(), "--retry-failed does them again");
+    Ok(exit_code(summary.without_result() + summary.without_file))
 }
 
 fn builtins(task: Task) -> impl Iterator<Item = &'static Builtin> {

@@ -85,8 +85,8 @@ impl Progress {
         }
     }
 
-    /// What is said at the end.
-    pub fn summary(&self, summary: &Summary, elapsed: Duration) {
+    /// What is said at the end; `again` is how inputs without a result get one.
+    pub fn summary(&self, summary: &Summary, elapsed: Duration, again: &str) {
         let Summary { inputs, done, failed, skipped, seconds, .. } = summary;
         let elapsed = elapsed.as_secs_f64();
         if self.kind == ProgressKind::Json {
@@ -104,7 +104,7 @@ impl Progress {
         ));
         match summary.without_result() {
             0 => {}
-            failed => say(format_args!("{} without a result; --retry-failed does them again", count(failed))),
+            failed => say(format_args!("{} without a result; {again}", count(failed))),
         }
     }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::inputs::refuse_overwriting;
+use super::inputs::{check_replaced, refuse_overwriting};
 use super::media_args::MediaArgs;
 use super::model_choice::{load, takes_another};
 use super::seen::SeenFrames;
@@ -68,6 +68,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     refuse_overwriting(Some(&args.output), [args.file.as_path()].into_iter().chain(model_file))?;
     let model = chosen(&args)?;
     check(&args, format, &model)?;
+    check_replaced(&args.output, format.magic())?;
     // What is wrong with its name is told before any work.
     drop(AtomicFile::create(&args.output)?);
 

@@ -1,11 +1,13 @@
 //! Many inputs: side by side, and in their order.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::say;
+use crate::files::first_bytes;
 use crate::media::walk::walk;
 use crate::{Error, ErrorKind, Result};
 
@@ -93,6 +95,31 @@ pub fn in_order<T: Send>(
 }
 
 /// The result must not replace what it is made from.
+/// The first bytes of a file, as many as tell what it is.
+pub fn head_of(path: &Path) -> Result<Vec<u8>> {
+    File::open(path).and_then(|file| first_bytes(file, 4096)).map_err(|error| Error::io(&error, path))
+}
+
+/// Files that are not text are replaced by their own kind alone, which their first bytes tell.
+///
+/// # Errors
+/// [`ErrorKind::Path`] where another is there.
+pub fn check_replaced(path: &Path, magic: &[u8]) -> Result<()> {
+    if !path.is_file() || head_of(path).is_ok_and(|head| head.is_empty() || head.starts_with(magic)) {
+        return Ok(());
+    }
+    let message = "exists and is of another kind; it is not replaced: name another";
+    Err(Error::new(ErrorKind::Path, message).with_path(path))
+}
+
+/// Where a link leads: what stands beside an output, and keeps two programs from writing it, is of the file, not of its names.
+pub fn behind_link(output: PathBuf) -> PathBuf {
+    match output.is_symlink() {
+        true => output.canonicalize().unwrap_or(output),
+        false => output,
+    }
+}
+
 pub fn refuse_overwriting<'a>(out: Option<&Path>, sources: impl Iterator<Item = &'a Path>) -> Result<()> {
     let Some(out) = out else { return Ok(()) };
     let Ok(target) = out.canonicalize() else { return Ok(()) };

@@ -43,6 +43,7 @@ use crate::error::one_line;
 use crate::files::check_utf8;
 use crate::guard::guard;
 use crate::media::video::is_directory_of_images;
+use crate::media::walk::walk;
 use crate::output::{Destination, harmless};
 use crate::{Error, ErrorKind, Result};
 
@@ -235,7 +236,13 @@ fn check_input(path: &Path) -> Result<()> {
         let listed =
             std::fs::read_dir(path).and_then(|mut entries| entries.try_for_each(|entry| entry.map(drop)));
         listed.map_err(|error| Error::io(&error, path))?;
-        let message = "is a directory without sound, video or pictures";
+        let message = match walk(path).is_ok_and(|found| !found.files.is_empty()) {
+            true => {
+                "is a directory of several inputs; name one of them (a directory that is gone through has its own within, down \
+                 to a depth of 64)"
+            }
+            false => "is a directory without sound, video or pictures",
+        };
         return Err(Error::new(ErrorKind::Path, message).with_path(path));
     }
     Ok(())

@@ -29,7 +29,7 @@ pub fn load(choice: Option<&OsStr>, task: Task, kind: InputKind) -> Result<Model
     }
     let path = Path::new(choice);
     if !path.exists() && path.components().count() == 1 && path.extension().is_none() {
-        return Err(unknown(path));
+        return Err(unknown(path, task));
     }
     Model::load(path).map_err(|error| error.with_path(path))
 }
@@ -40,11 +40,16 @@ pub fn takes_another(name: &str, kind: InputKind) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 
-fn unknown(path: &Path) -> Error {
-    let mut names: Vec<&str> = Builtin::all().iter().map(|builtin| builtin.name).collect();
+fn unknown(path: &Path, task: Task) -> Error {
+    let named = |builtin: &&Builtin| Some(builtin.name) == path.to_str();
+    let there = Builtin::all().iter().filter(|builtin| builtin.task == task);
+    let mut names: Vec<&str> = there.map(|builtin| builtin.name).collect();
     names.dedup();
-    let names = names.join(", ");
-    let message = format!("no such model file, and no built-in model of this name (there is: {names})");
+    let (names, does) = (names.join(", "), task.name());
+    let message = match Builtin::all().iter().any(|builtin| named(&builtin)) {
+        true => format!("this built-in model does not {does} (those that do: {names})"),
+        false => format!("no such model file, and no built-in model of this name (to {does}: {names})"),
+    };
     Error::new(ErrorKind::NotFound, message).with_path(path)
 }
 

@@ -1,14 +1,13 @@
 //! `percept report`: results as a page to look at and to listen to.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::evaluate::{check_collar, progress_bar, threads};
-use super::inputs::refuse_overwriting;
+use super::inputs::{head_of, refuse_overwriting};
 use super::media_args::MediaArgs;
 use super::{Jobs, exit_code, say};
-use crate::files::{AtomicFile, first_bytes};
+use crate::files::AtomicFile;
 use crate::report::{
     EvaluationPage, MAX_EVALUATED_ROWS, ReportOptions, Results, Summary, write_evaluation, write_report,
 };
@@ -87,6 +86,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let collar = check_collar(args.collar)?;
     let sources = [Some(&args.results), args.reference.as_ref()];
     refuse_overwriting(Some(&args.output), sources.into_iter().flatten().map(PathBuf::as_path))?;
+    check_page(&args.output)?;
     let results = Results::read(&args.results)?;
     for problem in &results.problems {
         say(format_args!("{}: {problem}", args.results.display()));
@@ -183,9 +183,4 @@ pub fn check_page(path: &Path) -> Result<()> {
 pub fn is_page(bytes: &[u8]) -> bool {
     const MARK: &[u8] = b"<title>percept report</title>";
     bytes.is_empty() || bytes.windows(MARK.len()).any(|window| window == MARK)
-}
-
-/// The first bytes of a file, as many as tell what it is.
-pub fn head_of(path: &Path) -> Result<Vec<u8>> {
-    File::open(path).and_then(|file| first_bytes(file, 4096)).map_err(|error| Error::io(&error, path))
 }

@@ -8,16 +8,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::drawing::Drawing;
-use super::inputs::{Inputs, in_order, refuse_overwriting};
+use super::inputs::{Inputs, check_replaced, in_order, refuse_overwriting};
 use super::media_args::MediaArgs;
 use super::model_choice::Models;
 use super::terminal::terminal;
 use super::work::WindowArgs;
 use super::{Jobs, exit_code, one_input, report, say, seconds, written};
 use crate::decide::Rule;
+use crate::files::AtomicFile;
 use crate::media::{AudioOptions, AudioStream, Media, MediaOptions, RawEncoding, RawFormat};
 use crate::model::Task;
 use crate::output::events::{EventFile, EventFormat};
+use crate::output::features::{NPY_MAGIC, PNG_MAGIC};
 use crate::output::record::{FrameLabels, FrameTimes, Frames, ModelInfo};
 use crate::output::{Destination, JsonWriter, JsonlWriter, NpyWriter, TagRecord, TextWriter};
 use crate::pipeline::{LiveTagger, TagOptions, Tagged, Tagger, Watched};
@@ -166,6 +168,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
     for written in [out, args.frames_out.as_deref(), args.preview.as_deref()] {
         refuse_overwriting(written, inputs.files.iter().map(PathBuf::as_path).chain(model_file))?;
     }
+    for (path, magic) in [(&args.frames_out, NPY_MAGIC), (&args.preview, PNG_MAGIC)] {
+        if let Some(path) = path {
+            check_replaced(path, magic)?;
+            // What is wrong with its name is told before any work.
+            drop(AtomicFile::create(path)?);
+        }
+    }
     let stream = if is_live { Some(InputKind::Audio) } else { args.media.stream };
     let models = Models::new(args.model.as_deref(), Task::Tag, stream, Tagger::new)?;
     let media = args.media.options();
@@ -190,6 +199,8 @@ struct Answer {
     tagged: Tagged,
     /// `[T, K]`
     scores: Vec<f32>,
+    /// What became of the files beside it: that they cannot be written is no fault of the input.
+    beside: Result<()>,
 }
 
 /// One file. If it is the only one, its scores may go to a file of their own as they come, and it may be drawn.
@@ -198,11 +209,15 @@ fn tag_one(args: &Args, tagger: Arc<Tagger>, path: &Path, media: &MediaOptions) 
     let mut npy = FrameScores::new(args.frames_out.as_deref(), &tagger)?;
     let mut drawing = args.preview.as_ref().map(|_| Drawing::new(&tagger.model().header().input));
     let mut scores = Vec::new();
+    let mut beside = Ok(());
     let mut keep = |piece: &[f32]| {
         if args.frames {
             scores.extend_from_slice(piece);
         }
-        npy.write(piece)
+        if beside.is_ok() {
+            beside = npy.write(piece);
+        }
+        Ok(())
     };
     let mut watch = |watched: Watched<'_>| {
         if let Some(drawing) = &mut drawing {
@@ -210,11 +225,11 @@ fn tag_one(args: &Args, tagger: Arc<Tagger>, path: &Path, media: &MediaOptions) 
         }
     };
     let tagged = tagger.tag_file_watched(path, media, &options, &mut keep, &mut watch)?;
-    npy.commit()?;
-    if let Some((drawing, png)) = drawing.zip(args.preview.as_deref()) {
-        drawing.save(png, path, &tagger, &tagged)?;
+    beside = beside.and_then(|()| npy.commit());
+    if let Some((drawing, png)) = drawing.zip(args.preview.as_deref()).filter(|_| beside.is_ok()) {
+        beside = drawing.save(png, path, &tagger, &tagged);
     }
-    Ok(Answer { tagger, tagged, scores })
+    Ok(Answer { tagger, tagged, scores, beside })
 }
 
 /// What cannot go together.
@@ -271,6 +286,7 @@ fn finish_one(
     out: Option<&Path>,
 ) -> Result<()> {
     match result {
+        Ok(Answer { beside: Err(error), .. }) => Err(error),
         Ok(answer) => written(writer.good(path, answer), out),
         Err(error) => {
             *failed += 1;
@@ -309,7 +325,7 @@ impl Writer {
     }
 
     fn good(&mut self, path: &Path, answer: Answer) -> io::Result<()> {
-        let Answer { tagger, tagged, scores } = answer;
+        let Answer { tagger, tagged, scores, .. } = answer;
         let frames = self.with_frames.then(|| frames(&tagger, &tagged, &scores));
         if let Kind::Events(format, out) = &mut self.kind {
             for warning in tagged.media.warnings() {
@@ -403,13 +419,13 @@ fn frame_times(tagger: &Tagger, media: &Media) -> FrameTimes {
 
 /// The file of `--frames-out`, if it is asked for.
 struct FrameScores<'a> {
-    file: Option<(&'a Path, NpyWriter<crate::files::AtomicFile>)>,
+    file: Option<(&'a Path, NpyWriter<AtomicFile>)>,
 }
 
 impl<'a> FrameScores<'a> {
     fn new(path: Option<&'a Path>, tagger: &Tagger) -> Result<Self> {
         let Some(path) = path else { return Ok(Self { file: None }) };
-        let file = crate::files::AtomicFile::create(path)?;
+        let file = AtomicFile::create(path)?;
         let width = tagger.model().header().labels.len();
         let npy = NpyWriter::new(file, width).map_err(|error| Error::io(&error, path))?;
         Ok(Self { file: Some((path, npy)) })

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::report::{PageArgs, head_of, is_page};
+use super::inputs::head_of;
+use super::report::{PageArgs, is_page};
 use super::say;
 use crate::files::AtomicFile;
 use crate::output::preview::{Curves, Line, Plot};

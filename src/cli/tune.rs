@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::data::{Choice, DataArgs};
 use super::evaluate::{print_json, progress_bar, threads};
+use super::train::check_output;
 use super::{Jobs, exit_code, say, say_lines};
 use crate::evaluate::{DEFAULT_COLLAR, Goal, tune};
 use crate::model::Model;
@@ -58,6 +59,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if !(collar >= 0.0 && collar.is_finite()) {
         let message = format!("--collar is {collar}; it must be a number of seconds, 0 or more");
         return Err(Error::new(ErrorKind::Config, message));
+    }
+    if let Some(out) = &args.output {
+        check_output(out)?;
     }
     let tagger = Tagger::new(Model::load(path)?).map_err(|error| error.with_path(path))?;
     let goal = args.goal.unwrap_or(Goal::usual(tagger.rule()));

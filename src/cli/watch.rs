@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::batch::{WorkerArgs, model_sha256, say_builtins};
 use super::batch_progress::{Progress, ProgressKind};
-use super::inputs::refuse_overwriting;
+use super::inputs::{behind_link, refuse_overwriting};
 use super::work::{WorkArgs, unread_model};
 use super::{exit_code, seconds, stop_on_ctrl_c};
 use crate::batch::journal::Job;
 use crate::batch::list::{ListOptions, Source};
 use crate::batch::protocol::raw;
 use crate::batch::watch::{WatchPlan, watch};
+use crate::output::check_replaceable;
 use crate::output::rows::{BatchModel, BatchRecord};
 use crate::{Error, ErrorKind, Result};
 
@@ -74,7 +75,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    let args = Args { output: behind_link(args.output), ..args };
     let (named, task) = args.work.resolve()?;
+    check_replaceable(&args.output)?;
     refuse_overwriting(Some(&args.output), args.work.model.iter().map(Path::new))?;
     for directory in &args.directories {
         if !directory.is_dir() {
@@ -116,6 +119,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let summary = watch(&plan, &stop, &mut |event| progress.on_event(event));
     progress.finish();
     let summary = summary?;
-    progress.summary(&summary, began.elapsed());
+    progress.summary(
+        &summary,
+        began.elapsed(),
+        "a file that changes is done again, and with --force all are",
+    );
     Ok(exit_code(summary.failed))
 }

@@ -84,7 +84,8 @@ impl WindowArgs {
         let overlap = self.overlap.map_or(length / 2, |overlap| tagger.clock().frames(overlap));
         if length == 0 || overlap >= length {
             let message = format!(
-                "a window of {length} frames with an overlap of {overlap}: the overlap must be shorter than the window"
+                "a window of {length} frames of the model with an overlap of {overlap}: a window has one frame at least, and the \
+                 overlap is shorter"
             );
             return Err(Error::new(ErrorKind::Config, message));
         }

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{MAX_LABEL_BYTES, Parsed, Row, TimedLabel, check_rows, seconds};
+use super::{MAX_LABEL_BYTES, Parsed, Row, TimedLabel, check_rows, seconds, wrong};
 use crate::error::Position;
 use crate::event::Event;
 use crate::files::read_text;
@@ -44,6 +44,10 @@ fn lines(text: &str) -> Result<Vec<(u64, String, Option<Event>)>> {
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let fields: Vec<&str> = line.split('\t').map(str::trim).collect();
+        if index == 0 && fields.len() == 1 && line.split(',').any(|field| field.trim().ends_with("onset")) {
+            let message = "its fields are separated by commas where tabs are due; percept tag --format dcase writes such a list";
+            return Err(wrong(message.to_string()).at(Position::Line(1)));
+        }
         let is_header = index == 0 && fields.get(1).is_some_and(|field| field.ends_with("onset"));
         if is_header || line.trim().is_empty() {
             continue;
@@ -149,5 +153,7 @@ mod tests {
             assert_eq!(error.position, Some(Position::Line(2)), "{line}");
             assert!(error.message.contains(part), "{line}: {error}");
         }
+        let error = parse("path,onset,offset,label\na.wav,1,2,x\n").unwrap_err();
+        assert!(error.message.contains("--format dcase"), "{error}");
     }
 }

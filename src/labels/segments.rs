@@ -222,6 +222,16 @@ mod tests {
     }
 
     #[test]
+    fn frames_are_held_to_the_same_time_as_seconds() {
+        let hop = with(|o| o.frame_hop = 0.01);
+        assert!(parse("frame_start,frame_end,label\n0,100000000,a\n", &hop).is_ok());
+        assert!(
+            message("frame_start,frame_end,label\n0,100000001,a\n", &hop)
+                .contains("must be 0 to 1000000 seconds")
+        );
+    }
+
+    #[test]
     fn what_is_ambiguous_or_missing_is_asked_for() {
         let none = LabelOptions::default();
         let both = "onset,offset,label,species\n0,1,a,b\n";

@@ -25,8 +25,7 @@ pub const FFMPEG_VARIABLE: &str = "PERCEPT_FFMPEG";
 pub(super) const CONFINED: [&str; 4] = ["-protocol_whitelist", "file,pipe", "-format_whitelist", CONTAINERS];
 
 /// Names of ffmpeg's demuxers.
-const CONTAINERS: &str =
-    "3dostr,4xm,aa,aac,aax,ac3,ace,acm,act,ads,adx,aea,afc,aiff,aix,alp,amr,amrnb,amrwb,anm,apc,ape,apm,apng,\
+const CONTAINERS: &str = "3dostr,4xm,aa,aac,aax,ac3,ace,acm,act,ads,adx,aea,afc,aiff,aix,alp,amr,amrnb,amrwb,anm,apc,ape,apm,apng,\
      argo_asf,argo_brp,argo_cvg,asf,asf_o,ast,au,av1,avi,avr,avs,avs2,avs3,bethsoftvid,bfi,bfstm,bink,binka,bit,\
      bmv,boa,brstm,c93,caf,cavsvideo,cdg,cdxl,cine,codec2,daud,dcstr,derf,dfa,dfpwm,dhav,dirac,dnxhd,dsf,dsicin,\
      dss,dts,dtshd,dv,dxa,ea,ea_cdata,eac3,epaf,evc,film_cpk,filmstrip,flac,flic,flv,frm,fsb,fwse,g723_1,g729,gdv,\

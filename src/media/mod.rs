@@ -35,6 +35,7 @@ pub(crate) use kind::known_kind_of;
 pub use mix::Mix;
 pub use reader::{AudioReader, StreamInfo};
 pub use resample::{StreamResampler, resample, resampled_len};
+pub(crate) use sniff::held_by;
 pub use stream::{AudioStream, RawEncoding, RawFormat};
 pub use write::{SampleFormat, write_wav, write_wav_as};
 

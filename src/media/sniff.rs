@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 
 use super::limits::{MAX_ID3_TAGS, MAX_JUNK};
+use super::npy;
 use crate::Result;
 use crate::error::Error;
 
@@ -79,6 +81,23 @@ pub(super) fn sniff(file: &mut File) -> Result<(Container, u64)> {
         return Ok((container, start + offset as u64));
     }
     Ok((if is_text(&head) { Container::Text } else { Container::Unknown }, start))
+}
+
+/// What a file holds, for people, where its first bytes say that it is no text: a recording, a model, ...
+pub(crate) fn held_by(path: &Path) -> Option<&'static str> {
+    let mut file =
+        File::open(path).ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()))?;
+    match sniff(&mut file).ok()?.0 {
+        Container::Text => None,
+        Container::NoSound(what) => Some(what),
+        Container::Unknown => {
+            let head = read_head(&mut file, 0).ok()?;
+            // Of safetensors: the length of its JSON, and that.
+            let is_tensors = matches!(head.as_slice(), [_, _, _, _, 0, 0, 0, 0, b'{', ..]);
+            (is_tensors || head.starts_with(npy::MAGIC)).then_some("a model or an array")
+        }
+        _ => Some("a recording"),
+    }
 }
 
 const MP4_BOXES: [&[u8]; 6] = [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"];

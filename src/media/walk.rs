@@ -206,8 +206,11 @@ fn kind(path: &Path) -> Kind {
         // A pipe would hang.
         Ok(metadata) if !metadata.is_file() => return Kind::Other,
         Ok(_) => {}
-        // Nothing is known of it, as where a disk fails; a link may lead nowhere.
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound && has_media_ending(path) => {
+        // Nothing is known of it, as where a disk fails, or one that a link leads to is not mounted.
+        Err(error)
+            if (error.kind() != std::io::ErrorKind::NotFound || path.is_symlink())
+                && has_media_ending(path) =>
+        {
             return Kind::Media;
         }
         Err(_) => return Kind::Other,
@@ -300,7 +303,9 @@ mod tests {
         put(folder.path(), "a/x.wav", WAV);
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/up")).unwrap();
         std::os::unix::fs::symlink("nowhere", folder.path().join("a/dangling.wav")).unwrap();
-        assert_eq!(names(folder.path(), &walk(folder.path()).unwrap()), ["a/x.wav"]);
+        // That its recording is not there is told where it is read.
+        assert_eq!(names(folder.path(), &walk(folder.path()).unwrap()), ["a/dangling.wav", "a/x.wav"]);
+        std::fs::remove_file(folder.path().join("a/dangling.wav")).unwrap();
         let deep: PathBuf = std::iter::repeat_n("d", MAX_WALK_DEPTH + 1).collect();
         let deep = folder.path().join(deep);
         std::fs::create_dir_all(deep.join("deeper")).unwrap();

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::harmless::Harmless;
 use crate::files::AtomicFile;
-use crate::{Error, Result};
+use crate::media::held_by;
+use crate::{Error, ErrorKind, Result};
 
 /// stdout, or a file that appears whole or not at all.
 pub enum Destination {
@@ -19,9 +20,12 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// `None` is stdout.
+    /// `None` is stdout, and so is `-`.
+    ///
+    /// # Errors
+    /// Those of [`AtomicFile::create`]; [`ErrorKind::Path`] where a file is there that is plainly no result.
     pub fn new(path: Option<&Path>) -> Result<Self> {
-        let Some(path) = path else {
+        let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
             return Ok(Self::Stdout(BufWriter::new(io::stdout())));
         };
         match std::fs::canonicalize(path) {
@@ -29,7 +33,10 @@ impl Destination {
                 let file = File::options().write(true).open(&target).map_err(|e| Error::io(&e, path))?;
                 Ok(Self::Device(file))
             }
-            _ => Ok(Self::File(AtomicFile::create(path)?)),
+            _ => {
+                check_replaceable(path)?;
+                Ok(Self::File(AtomicFile::create(path)?))
+            }
         }
     }
 
@@ -49,6 +56,14 @@ impl Destination {
             Self::File(file) => file.commit(),
         }
     }
+}
+
+/// # Errors
+/// [`ErrorKind::Path`] where a file is there that is plainly no result, such as a recording or a model.
+pub(crate) fn check_replaceable(path: &Path) -> Result<()> {
+    let Some(what) = held_by(path) else { return Ok(()) };
+    let message = format!("is {what}, so no result replaces it: remove it, or name another (-o)");
+    Err(Error::new(ErrorKind::Path, message).with_path(path))
 }
 
 impl Write for Destination {

@@ -100,7 +100,20 @@ impl FeaturesFormat {
             _ => None,
         }
     }
+
+    /// What its files begin with.
+    pub(crate) fn magic(self) -> &'static [u8] {
+        match self {
+            Self::Png => PNG_MAGIC,
+            Self::Npy => NPY_MAGIC,
+            Self::Wav => b"RIFF",
+        }
+    }
 }
+
+/// What a PNG begins with, and what NumPy's files do.
+pub(crate) const PNG_MAGIC: &[u8] = b"\x89PNG";
+pub(crate) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 
 impl From<FeatureKind> for Contents {
     fn from(kind: FeatureKind) -> Self {

@@ -228,6 +228,24 @@ fn names_from_data_cannot_steer_the_terminal() {
     run.assert_fatal(&["a\\u{1b}"]);
 }
 
+#[test]
+fn a_list_of_other_files_is_no_recording() {
+    let place = Workplace::new();
+    // A control character in them: otherwise they are taken for texts, which they are.
+    let tone = place.path("tone.wav");
+    let tone = tone.display();
+    place.write("list.wav", "ffconcat version 1.0\n#\u{1}\nfile tone.wav\n");
+    place.write(
+        "list.m3u8",
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#\u{1}\n#EXTINF:10,\nfile://{tone}\n#EXT-X-ENDLIST\n"),
+    );
+    for name in ["list.wav", "list.m3u8"] {
+        let run = place.classify(&[name]);
+        assert_eq!(run.code(), 1, "{}", run.stderr());
+        assert_eq!(run.json()["error"]["kind"], "unknown_format", "{name}");
+    }
+}
+
 /// What a program by the name of ffmpeg says before it is killed.
 #[cfg(unix)]
 #[test]

@@ -162,7 +162,7 @@ fn what_cannot_be_written_is_refused_before_any_work() {
 fn a_file_that_cannot_be_read_is_told_in_the_record_and_nothing_is_written() {
     let place = Workplace::new();
     place.write("text.wav", "no sound");
-    place.write("old.png", "old");
+    place.write("old.png", b"\x89PNG, old");
     for (name, kind) in [("no.wav", "not_found"), ("text.wav", "unknown_format")] {
         for out in ["new.png", "new.npy", "new.wav", "old.png"] {
             let run = place.run(&["features", "-m", "tiny.safetensors", name, "-o", out]);
@@ -173,6 +173,6 @@ fn a_file_that_cannot_be_read_is_told_in_the_record_and_nothing_is_written() {
             assert_eq!((&record["status"], &record["error"]["kind"]), (&"error".into(), &kind.into()));
         }
     }
-    assert_eq!(std::fs::read(place.path("old.png")).unwrap(), b"old");
+    assert_eq!(std::fs::read(place.path("old.png")).unwrap(), b"\x89PNG, old");
     assert!(["new.png", "new.npy", "new.wav"].iter().all(|name| !place.path(name).exists()));
 }

@@ -13,6 +13,7 @@ mod long_training;
 #[cfg(target_os = "linux")]
 mod names;
 mod probe;
+mod replaced;
 mod report;
 mod schema;
 mod tag;

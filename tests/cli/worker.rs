@@ -22,6 +22,39 @@ fn requests_are_answered_by_the_rows_of_a_batch() {
 }
 
 #[test]
+fn what_is_no_request_costs_no_other_and_is_answered_by_its_id() {
+    let place = Workplace::new();
+    let requests = "[{\"id\": 1, \"path\": \"tone.wav\"}, {\"id\": 2, \"path\": 7}, 3]\n{\"id\": 4}\n\
+                    {\"id\": 5, \"path\": \"tone.wav\", \"path_bytes\": \"!\"}\n";
+    let output = place.command(&["worker", "-m", "tiny.safetensors"]).write_stdin(requests).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<&Value> = answers.iter().map(|answer| &answer["id"]).collect();
+    assert_eq!(ids, [&1.into(), &2.into(), &Value::Null, &4.into(), &5.into()]);
+    assert_eq!(answers[0]["row"]["status"], "ok");
+    for (answer, part) in
+        answers[1..].iter().zip(["expected a string", "struct Request", "`path`", "no base64"])
+    {
+        assert_eq!(answer["error"]["kind"], "config");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(part), "{answer}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_whose_reader_leaves_ends_well() {
+    let place = Workplace::new();
+    let program = assert_cmd::cargo::cargo_bin!("percept");
+    // More than a pipe holds.
+    let line = "yes '{\"id\": 1, \"path\": \"no.wav\"}' | head -5000 | { \"$0\" worker -m tiny.safetensors; echo $? >&2; } | head -1";
+    let mut command = std::process::Command::new("sh");
+    let output =
+        command.current_dir(place.path("")).args(["-c", line, program.to_str().unwrap()]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "0\n");
+    assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1);
+}
+
+#[test]
 fn a_worker_without_a_model_says_why() {
     let place = Workplace::new();
     place.run(&["worker", "-m", "none.safetensors"]).assert_fatal(&["none.safetensors: "]);

@@ -85,13 +85,16 @@ impl Task {
         }
     }
 
-    /// What stands in the place of the output before.
-    fn before(self) -> Option<&'static str> {
+    /// What stands in the place of the output before: of its own kind, otherwise it would be refused.
+    fn before(self) -> Option<Vec<u8>> {
+        let model = |name| std::fs::read(template().join(name)).unwrap();
         match self {
-            Self::Train => Some("c.safetensors"),
-            Self::Tune => Some("t.safetensors"),
+            Self::Train => Some(model("c.safetensors")),
+            Self::Tune => Some(model("t.safetensors")),
             Self::Watch => None,
-            Self::Classify | Self::Tag | Self::Features | Self::Report | Self::Batch => Some("small.toml"),
+            Self::Features => Some(b"\x89PNG, an old one".to_vec()),
+            Self::Report => Some(b"<title>percept report</title> an old one".to_vec()),
+            Self::Classify | Self::Tag | Self::Batch => Some(b"an old one".to_vec()),
         }
     }
 }
@@ -213,7 +216,7 @@ impl Place {
         let place = Self { folder: tempfile::tempdir().unwrap(), task };
         copy(template(), &place.path(""));
         if let Some(before) = task.before() {
-            std::fs::copy(place.path(before), place.path(task.outputs()[0])).unwrap();
+            std::fs::write(place.path(task.outputs()[0]), before).unwrap();
         }
         place
     }

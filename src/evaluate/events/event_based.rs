@@ -142,3 +142,34 @@ impl<'a> ByOnset<'a> {
         places
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(count: usize, label: impl Fn(usize) -> String, onset: impl Fn(usize) -> f64) -> Vec<Event> {
+        (0..count).map(|i| Event { onset: onset(i), offset: onset(i) + 0.5, label: label(i) }).collect()
+    }
+
+    #[test]
+    fn very_many_events_and_labels_take_no_time_where_few_are_near_each_other() {
+        let count = 100_000;
+        let list = events(count, |i| i.to_string(), |i| i as f64);
+        let one_label = events(count, |_| "a".into(), |i| i as f64);
+        let collar = Collar { seconds: 0.2, share_of_length: Some(0.2) };
+        for (truth, found) in [(&list, &list), (&one_label, &one_label), (&one_label, &list)] {
+            check_near_pairs(truth, found, 0.2).unwrap();
+            let name = |events: &Vec<Event>| EventLists::from([(String::new(), events.clone())]);
+            let overall = event_based(&name(truth), &name(found), collar).overall;
+            assert_eq!(overall.reference, count as u64);
+        }
+    }
+
+    #[test]
+    fn too_many_at_the_same_time_are_refused() {
+        let list = events(5000, |_| "a".into(), |_| 1.0);
+        assert_eq!(check_near_pairs(&list, &list, 0.0).unwrap_err().kind, ErrorKind::Limit);
+        assert!(check_near_pairs(&list[..4000], &list, 0.2).is_ok());
+        assert!(check_near_pairs(&list, &events(5000, |_| "a".into(), |_| 1.3), 0.2).is_ok());
+    }
+}

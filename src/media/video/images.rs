@@ -8,7 +8,7 @@ use image::{ImageFormat, ImageReader, RgbImage};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::super::limits::{MAX_BYTES_AHEAD, MAX_FRAME_BYTES, MAX_FRAMES, MAX_FRAMES_JSON, MAX_WALK_DEPTH};
+use super::super::limits::{MAX_BYTES_AHEAD, MAX_FRAME_BYTES, MAX_FRAMES, MAX_FRAMES_JSON};
 use super::super::natural::natural;
 use super::count::check_webp_exif;
 use super::{VideoInfo, VideoOptions, check_fps, codec_name, decoded, limits, open_picture, picture_error};
@@ -63,10 +63,7 @@ impl Images {
     ) -> Result<(Self, VideoInfo)> {
         let files = pictures(folder)?;
         if files.is_empty() {
-            let message = format!(
-                "holds no pictures ({}); directories are searched for other media to a depth of {MAX_WALK_DEPTH}",
-                ENDINGS.join(", ")
-            );
+            let message = format!("holds no pictures ({})", ENDINGS.join(", "));
             return Err(Error::new(ErrorKind::Empty, message));
         }
         if let Some(warning) = missing_numbers(&files) {
@@ -198,7 +195,7 @@ pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(&e, folder))? {
         let path = entry.map_err(|e| Error::io(&e, folder))?.path();
-        if is_picture_name(&path) && path.is_file() {
+        if is_picture_name(&path) && !path.is_dir() {
             files.push(path);
         }
         if files.len() > MAX_FRAMES {
@@ -224,7 +221,7 @@ pub(super) fn holds_only_images(folder: &Path) -> bool {
     for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
         match ending(&path) {
             _ if has_media_ending(&path) => return false,
-            Some(_) if is_picture_name(&path) => pictures += usize::from(path.is_file()),
+            Some(_) if is_picture_name(&path) => pictures += usize::from(!path.is_dir()),
             _ => {}
         }
     }

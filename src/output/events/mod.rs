@@ -210,4 +210,24 @@ mod tests {
         assert_eq!(written(EventFormat::Webvtt, &[]), "WEBVTT\n\n");
         assert!(written(EventFormat::Textgrid, &[]).contains("intervals: size = 1"));
     }
+
+    #[test]
+    fn a_name_makes_no_line_of_its_own() {
+        let name = "a.wav\t0\t1\tzero\nb";
+        for format in [EventFormat::Dcase, EventFormat::Raven, EventFormat::Rttm, EventFormat::Csv] {
+            let file = EventFile {
+                path: name.as_ref(),
+                duration: 1.0,
+                sample_rate: 8000,
+                labels: &["dog".into()],
+                events: &[event("dog", 1, 2)],
+                clock: CLOCK,
+            };
+            let mut out = Vec::new();
+            format.write(&mut out, &file).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(!text.lines().any(|line| line == "b" || line.starts_with("b\t")), "{format:?}: {text}");
+            assert!(!text.contains("\t0\t1\tzero") || format == EventFormat::Csv, "{format:?}: {text}");
+        }
+    }
 }
