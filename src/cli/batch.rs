@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::batch_progress::{Progress, ProgressKind};
-use super::inputs::{behind_link, refuse_overwriting};
+use super::inputs::{behind_link, refuse_overwriting, say_odd_ending};
 use super::work::{WorkArgs, unread_model};
 use super::worker::bytes;
 use super::{Jobs, cores, exit_code, say, seconds, stop_on_ctrl_c};
@@ -230,12 +230,17 @@ fn job(args: &Args, named: Option<&Model>, task: Task, target: &Target) -> Resul
 
 /// What is written, and where.
 fn target(args: &Args, named: Option<&Model>, task: Task) -> Result<Target> {
-    let format = args.format.or_else(|| RowFormat::from_path(&args.output)).unwrap_or_default();
+    let format = args.format.or_else(|| RowFormat::from_path(&args.output));
+    let is_named = format.is_some();
+    let format = format.unwrap_or_default();
     let wrong = |message: &str| Err(Error::new(ErrorKind::Config, message));
     if args.work.frames && format != RowFormat::Jsonl {
         return wrong("--frames goes with jsonl");
     }
     let Some(events) = format.events() else {
+        if !is_named {
+            say_odd_ending(&args.output, "JSON lines");
+        }
         return Ok(Target { file: args.output.clone(), format, tree: None });
     };
     if task != Task::Tag {

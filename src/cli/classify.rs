@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::inputs::{Inputs, in_order, refuse_overwriting};
+use super::inputs::{Inputs, in_order, refuse_overwriting, say_odd_ending};
 use super::media_args::MediaArgs;
 use super::model_choice::Models;
 use super::terminal::terminal;
@@ -67,8 +67,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     refuse_overwriting(args.output.as_deref(), inputs.files.iter().map(PathBuf::as_path).chain(model))?;
     let options = args.media.options();
     let out = args.output.as_deref();
-    let format = args.format.or_else(|| out.and_then(Format::from_path)).unwrap_or_default();
+    let format = args.format.or_else(|| out.and_then(Format::from_path));
     let destination = Destination::new(out)?;
+    if let (None, Some(out)) = (format, out) {
+        say_odd_ending(out, "JSON");
+    }
+    let format = format.unwrap_or_default();
     let destination = if format == Format::Text { destination } else { destination.harmless() };
     let mut writer = Writer::new(format, destination, inputs.several(), terminal(out));
 

@@ -112,6 +112,16 @@ pub fn check_replaced(path: &Path, magic: &[u8]) -> Result<()> {
     Err(Error::new(ErrorKind::Path, message).with_path(path))
 }
 
+/// A name that ends as something else does, such as `a.xlsx`, may be a mistake.
+pub fn say_odd_ending(out: &Path, written: &str) {
+    if let Some(ending) = out.extension() {
+        let (out, ending) = (out.display(), ending.display());
+        say(format_args!(
+            "{out}: `.{ending}` names no format of results, so it will hold {written} (--format chooses another)"
+        ));
+    }
+}
+
 /// Where a link leads: what stands beside an output, and keeps two programs from writing it, is of the file, not of its names.
 pub fn behind_link(output: PathBuf) -> PathBuf {
     match output.is_symlink() {

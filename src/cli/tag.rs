@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::drawing::Drawing;
-use super::inputs::{Inputs, check_replaced, in_order, refuse_overwriting};
+use super::inputs::{Inputs, check_replaced, in_order, refuse_overwriting, say_odd_ending};
 use super::media_args::MediaArgs;
 use super::model_choice::Models;
 use super::terminal::terminal;
@@ -184,6 +184,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut writer =
         Writer::new(format.unwrap_or(Format::Json), inputs.several(), Destination::new(out)?, &args)
             .map_err(|error| Error::io(&error, out.unwrap_or(Path::new("standard output"))))?;
+    if let (None, Some(out)) = (format, out) {
+        say_odd_ending(out, "JSON");
+    }
     let mut failed = 0;
     let tag = |path: &Path| one_input(path, || tag_one(&args, models.of(path)?, path, &media));
     in_order(&inputs.files, args.jobs.threads(inputs.files.len()), tag, |path, result| {
@@ -413,7 +416,7 @@ fn frame_times(tagger: &Tagger, media: &Media) -> FrameTimes {
         pts: video.seen.iter().map(|seen| video.time_base.seconds(seen.ticks)).collect(),
         ticks: video.seen.iter().map(|seen| seen.ticks).collect(),
         time_base: [video.time_base.numerator, video.time_base.denominator],
-        files: video.files.clone(),
+        files: video.files.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! File -> frames `[T, D]`, whatever a model takes in.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -257,6 +258,7 @@ impl Decoder {
             return Err(Error::new(ErrorKind::Limit, message));
         }
         self.video.seen.extend(std::iter::repeat_n(SeenFrame { index, ticks }, times));
+        let name = name.map(|name| Arc::from(name.as_str()));
         self.video.files.extend(name.into_iter().flat_map(|name| std::iter::repeat_n(name, times)));
         Ok(())
     }

@@ -309,7 +309,7 @@ fn in_video(event: ScoredEvent, frames: &FrameEvent, video: &Video) -> ScoredEve
     let start = video.at(frames.start);
     let end = if frames.end > frames.start { video.behind(frames.end) } else { start };
     let last = frames.end.saturating_sub(1).max(frames.start);
-    let name = |t: usize| video.files.get(t).cloned();
+    let name = |t: usize| video.files.get(t).map(ToString::to_string);
     ScoredEvent {
         onset: video.time_base.seconds(start.ticks),
         offset: video.time_base.seconds(end.ticks),

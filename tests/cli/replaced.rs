@@ -42,6 +42,8 @@ fn a_result_replaces_one_and_a_dash_is_standard_output() {
     let run = place.classify(&["tone.wav", "-o", "-"]);
     assert_eq!((run.code(), run.json()["status"].as_str()), (0, Some("ok")));
     assert!(!place.path("-").exists());
+    let run = place.classify(&["tone.wav", "-o", "table.xlsx"]);
+    assert!(run.code() == 0 && run.stderr().contains("will hold JSON"), "{}", run.stderr());
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! What was read of a video, and which of its frames were looked at.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::images::IMAGES;
 use super::{VideoOptions, VideoReader};
@@ -28,7 +29,7 @@ pub struct Video {
     /// The frames that the model looked at, one for each of its own.
     pub seen: Vec<SeenFrame>,
     /// Names of their files, in a directory of pictures; otherwise empty.
-    pub files: Vec<String>,
+    pub files: Vec<Arc<str>>,
     pub warnings: Vec<String>,
 }
 
