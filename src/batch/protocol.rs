@@ -92,21 +92,18 @@ pub fn parse_requests(line: &[u8]) -> Result<Vec<std::result::Result<Request, Bo
         _ => serde_json::from_slice(line).map(|part| vec![part]),
     }
     .map_err(wrong)?;
-    let requests: Vec<_> = parts
-        .into_iter()
-        .map(|part| {
-            serde_json::from_str::<Request>(part.get()).map_err(|error| {
-                let named = serde_json::from_str(part.get());
-                let id = named.map_or_else(|_| RawValue::NULL.to_owned(), |named: Named| named.id);
-                Box::new(Answer::refused(id, wrong(error)))
-            })
-        })
-        .collect();
-    if requests.len() > MAX_GROUP {
-        let message = format!("{} requests in a line; at most {MAX_GROUP} may be", requests.len());
+    if parts.len() > MAX_GROUP {
+        let message = format!("{} requests in a line; at most {MAX_GROUP} may be", parts.len());
         return Err(Error::new(ErrorKind::Limit, message));
     }
-    Ok(requests)
+    let request = |part: &RawValue| {
+        serde_json::from_str::<Request>(part.get()).map_err(|error| {
+            let named = serde_json::from_str(part.get());
+            let id = named.map_or_else(|_| RawValue::NULL.to_owned(), |named: Named| named.id);
+            Box::new(Answer::refused(id, wrong(error)))
+        })
+    };
+    Ok(parts.into_iter().map(request).collect())
 }
 
 /// A row as it stands in a file.

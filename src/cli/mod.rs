@@ -42,6 +42,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use crate::error::one_line;
 use crate::files::check_utf8;
 use crate::guard::guard;
+use crate::media::limits::MAX_WALK_DEPTH;
 use crate::media::video::is_directory_of_images;
 use crate::media::walk::walk;
 use crate::output::{Destination, harmless};
@@ -237,11 +238,10 @@ fn check_input(path: &Path) -> Result<()> {
             std::fs::read_dir(path).and_then(|mut entries| entries.try_for_each(|entry| entry.map(drop)));
         listed.map_err(|error| Error::io(&error, path))?;
         let message = match walk(path).is_ok_and(|found| !found.files.is_empty()) {
-            true => {
-                "is a directory of several inputs; name one of them (a directory that is gone through has its own within, down \
-                 to a depth of 64)"
-            }
-            false => "is a directory without sound, video or pictures",
+            true => format!(
+                "is a directory of other inputs: name one of them (directories are gone through to a depth of {MAX_WALK_DEPTH})"
+            ),
+            false => "is a directory without sound, video or pictures".into(),
         };
         return Err(Error::new(ErrorKind::Path, message).with_path(path));
     }

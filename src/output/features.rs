@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::record::{ErrorInfo, InputInfo, ModelInfo, Outcome};
 use crate::features::{FeatureKind, Normalize};
-use crate::media::Media;
+use crate::media::{Media, NPY_MAGIC};
 use crate::{Error, SCHEMA_VERSION};
 
 /// What `percept features` says of one input.
@@ -111,9 +111,8 @@ impl FeaturesFormat {
     }
 }
 
-/// What a PNG begins with, and what NumPy's files do.
+/// What a PNG begins with.
 pub(crate) const PNG_MAGIC: &[u8] = b"\x89PNG";
-pub(crate) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 
 impl From<FeatureKind> for Contents {
     fn from(kind: FeatureKind) -> Self {

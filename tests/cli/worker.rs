@@ -32,6 +32,10 @@ fn what_is_no_request_costs_no_other_and_is_answered_by_its_id() {
     let ids: Vec<&Value> = answers.iter().map(|answer| &answer["id"]).collect();
     assert_eq!(ids, [&1.into(), &2.into(), &Value::Null, &4.into(), &5.into()]);
     assert_eq!(answers[0]["row"]["status"], "ok");
+    let many = format!("[{}1]\n", "1,".repeat(1024));
+    let output = place.command(&["worker", "-m", "tiny.safetensors"]).write_stdin(many).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["error"]["kind"], "limit");
     for (answer, part) in
         answers[1..].iter().zip(["expected a string", "struct Request", "`path`", "no base64"])
     {
