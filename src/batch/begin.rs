@@ -153,6 +153,7 @@ fn go_on<'a>(
             inputs,
             skipped,
             skipped_failed: failed,
+            without_file: state.without_file,
             ..Summary::default()
         }));
     }

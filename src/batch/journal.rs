@@ -9,6 +9,7 @@
 //!
 //! The journal is locked while somebody works on it; the lock ends with the process.
 
+use std::collections::HashSet;
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -111,6 +112,8 @@ pub struct State {
     pub done: Vec<Done>,
     /// Bytes of the output when it was finished.
     pub written: Option<u64>,
+    /// Inputs with a result that have no file of their own where each should.
+    pub without_file: usize,
 }
 
 /// A journal that is worked on.
@@ -274,9 +277,9 @@ impl Journal {
         self.sync()
     }
 
-    /// The output is there, and has so many bytes.
-    pub fn finished(&mut self, written: u64) -> Result<()> {
-        self.record('E', &written.to_string())?;
+    /// The output is there, and has so many bytes; so many inputs have no file of their own.
+    pub fn finished(&mut self, written: u64, without_file: usize) -> Result<()> {
+        self.record('E', &format!("{written} {without_file}"))?;
         self.sync()
     }
 
@@ -320,6 +323,18 @@ impl Journal {
             _ => {}
         })?;
         Ok(known)
+    }
+
+    /// The inputs with these numbers, in their order, those behind the list among them.
+    pub fn numbered(&mut self, numbers: &HashSet<usize>) -> Result<Vec<PathBuf>> {
+        let (mut number, mut paths) = (0, Vec::new());
+        self.each_record(|kind, body| {
+            if kind == 'F' {
+                paths.extend(parse_input(body).filter(|_| numbers.contains(&number)).map(|input| input.path));
+                number += 1;
+            }
+        })?;
+        Ok(paths)
     }
 
     fn each_record(&mut self, mut take: impl FnMut(char, &str)) -> Result<()> {
@@ -410,7 +425,8 @@ fn parse_done(body: &str) -> Option<Done> {
 
 /// What the records say, and where the last good one ends.
 fn read_state(file: &File) -> io::Result<(State, u64)> {
-    let mut state = State { stage: Stage::Empty, job: None, inputs: 0, done: Vec::new(), written: None };
+    let mut state =
+        State { stage: Stage::Empty, job: None, inputs: 0, done: Vec::new(), written: None, without_file: 0 };
     let mut lines = Lines::new(file);
     lines.reader.rewind()?;
     let mut job = None;
@@ -456,7 +472,9 @@ fn read_state(file: &File) -> io::Result<(State, u64)> {
                 true
             }
             ('E', Stage::Working) => {
-                (state.stage, state.written) = (Stage::Finished, body.parse().ok());
+                let (written, without_file) = body.split_once(' ').unwrap_or((body, ""));
+                (state.stage, state.written) = (Stage::Finished, written.parse().ok());
+                state.without_file = without_file.parse().unwrap_or(0);
                 true
             }
             _ => false,

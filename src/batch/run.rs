@@ -131,7 +131,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool, on_event: &mut dyn FnMut(Event)) -> R
     run.log.summary.without_file = finish(journal, &plan.target, rows, &plan.job.sources, on_event)?;
     let output = &plan.target.file;
     let written = std::fs::metadata(output).map_err(|error| Error::io(&error, output))?.len();
-    run.log.journal.finished(written)?;
+    run.log.journal.finished(written, run.log.summary.without_file)?;
     put_rows_away(&run.log.rows_path, &run.kept_rows, run.log.summary.without_result())?;
     Ok(run.log.summary)
 }

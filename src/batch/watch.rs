@@ -16,7 +16,7 @@ use super::list::{Input, check_sources, key, list};
 use super::log::{Log, LogOptions, SYNC_INTERVAL, looked_up};
 use super::pool::{Item, Outcome, Pool, WorkerCommand};
 use super::run::{Event, GROUP, GROUP_BYTES, Summary, beside};
-use crate::files::AtomicFile;
+use crate::files::{AtomicFile, first_bytes};
 use crate::output::record::InputInfo;
 use crate::{Error, ErrorKind, Result};
 
@@ -96,19 +96,19 @@ fn begin<'a>(plan: &WatchPlan<'a>, on_event: &mut dyn FnMut(Event)) -> Result<Wa
     let mut next = if plan.force { 0 } else { state.inputs };
     let mut known_rows = state.done.last().map_or(0, |done| done.start + done.length);
     if length < known_rows && !plan.force {
+        let lost = lost_rows(output, length, &state.done)?;
+        known_rows = lost.map_or(0, |lost| lost[0].start);
         let output = output.display();
-        let lost = match length {
+        on_event(Event::Warning(match lost {
             // Perhaps to a place where it is kept.
-            0 => "was taken away: what was done stays done, and it begins anew (--force does all again)",
-            _ => "was cut off: what is missing in it is done again",
-        };
-        on_event(Event::Warning(format!("{output} {lost}")));
-        known_rows = 0;
-        if length > 0 {
-            journal.begin(&plan.job)?;
-            journal.listed()?;
-            next = 0;
-        }
+            None => format!(
+                "{output} was taken away: what was done stays done, and it begins anew (--force does all again)"
+            ),
+            Some(lost) => {
+                format!("{output} was cut off: inputs whose rows are missing are done again ({})", lost.len())
+            }
+        }));
+        next = forget(&mut journal, lost.unwrap_or_default(), next)?;
     }
     let good = match plan.force {
         true => 0,
@@ -133,6 +133,41 @@ fn begin<'a>(plan: &WatchPlan<'a>, on_event: &mut dyn FnMut(Event)) -> Result<Wa
         next,
         is_waiting: false,
     })
+}
+
+/// Of the rows that stood in the file last, those that its `length` bytes have no more; `None` where it is another file, as
+/// where it was moved away.
+fn lost_rows<'a>(output: &Path, length: u64, done: &'a [Done]) -> Result<Option<&'a [Done]>> {
+    let failed = |error: io::Error| Error::io(&error, output);
+    let end = |done: &Done| done.start + done.length;
+    // Those that follow each other to the end are of one file.
+    let breaks = done.windows(2).rposition(|pair| end(&pair[0]) != pair[1].start);
+    let rows = &done[breaks.map_or(0, |at| at + 1)..];
+    let lost = rows.iter().position(|row| end(row) > length).unwrap_or(rows.len());
+    // The last one that would be there is there.
+    if let Some(row) = done.iter().rev().find(|row| row.length > 0 && end(row) <= length) {
+        let mut file = File::open(output).map_err(failed)?;
+        file.seek(SeekFrom::Start(row.start)).map_err(failed)?;
+        let text = first_bytes(file, row.length).map_err(failed)?;
+        if crc32fast::hash(text.strip_suffix(b"\n").unwrap_or(&text)) != row.sum {
+            return Ok(None);
+        }
+    }
+    Ok(Some(&rows[lost..]).filter(|rows| length > 0 && !rows.is_empty()))
+}
+
+/// Writes down that nothing is known of inputs whose rows are lost. Gives the number of the next input.
+fn forget(journal: &mut Journal, lost: &[Done], mut next: usize) -> Result<usize> {
+    let known_rows = lost.first().map_or(0, |lost| lost.start);
+    let lost: HashSet<usize> = lost.iter().map(|lost| lost.index).collect();
+    for path in journal.numbered(&lost)? {
+        journal.input(&Input { path, root: 0 })?;
+        let (sum, identity) = (crc32fast::hash(b""), Identity::None);
+        journal.done(&Done { index: next, start: known_rows, length: 0, sum, error: None, identity })?;
+        next += 1;
+    }
+    journal.sync()?;
+    Ok(next)
 }
 
 /// Rows behind the last one that the journal knows were written just before a kill, or the journal is damaged: they stay,
@@ -213,7 +248,7 @@ impl Watch<'_> {
         let mut settling = std::mem::take(&mut self.settling);
         // Of the journal: without it, it cannot go on.
         let mut journal_failed = false;
-        let listed = list(&plan.job.sources, &plan.job.list, &mut |Input { path, root }| {
+        let mut take = |Input { path, root }| {
             let key = key(&path);
             // What is gone again has no row.
             let Ok(metadata) = std::fs::metadata(&path) else { return Ok(()) };
@@ -240,17 +275,20 @@ impl Watch<'_> {
             self.next += 1;
             self.log.summary.inputs += 1;
             self.log.journal.input(&Input { path, root }).inspect_err(|_| journal_failed = true)
-        });
-        match listed {
-            Err(error) if !journal_failed && !plan.once => {
-                if !was_waiting {
-                    on_event(Event::Warning(format!("{error}; it is looked for again")));
-                }
-                self.is_waiting = true;
-                Ok(())
+        };
+        // One that cannot be gone through does not keep the others from it.
+        let sources = plan.job.sources.iter().map(std::slice::from_ref);
+        let listed: Vec<_> = sources.map(|source| list(source, &plan.job.list, &mut take)).collect();
+        for error in listed.into_iter().filter_map(Result::err) {
+            if journal_failed || plan.once || error.kind == ErrorKind::Limit {
+                return Err(error);
             }
-            listed => listed.map(|_| ()),
+            if !was_waiting {
+                on_event(Event::Warning(format!("{error}; it is looked for again")));
+            }
+            self.is_waiting = true;
         }
+        Ok(())
     }
 
     fn group(&mut self) -> Vec<Item> {

@@ -206,6 +206,7 @@ fn figures(summary: &Summary, elapsed: f64) -> Value {
         "done": summary.done - summary.failed,
         "failed": summary.failed,
         "skipped": summary.skipped,
+        "without_file": summary.without_file,
         "recorded_seconds": summary.seconds,
         "elapsed_seconds": elapsed,
         "times_real_time": summary.seconds / elapsed.max(1e-9),

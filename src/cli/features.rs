@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     refuse_overwriting(Some(&args.output), [args.file.as_path()].into_iter().chain(model_file))?;
     let model = chosen(&args)?;
     check(&args, format, &model)?;
-    check_replaced(&args.output, format.magic())?;
+    check_replaced(&args.output, beginning(format))?;
     // What is wrong with its name is told before any work.
     drop(AtomicFile::create(&args.output)?);
 
@@ -84,6 +84,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     written(out.write(&record), None)?;
     drop(written(out.finish(), None)?);
     Ok(exit_code(failed))
+}
+
+/// Whether a file that begins so is of this format.
+pub fn beginning(format: FeaturesFormat) -> fn(&[u8]) -> bool {
+    match format {
+        FeaturesFormat::Png => |head| head.starts_with(b"\x89PNG"),
+        FeaturesFormat::Npy => |head| head.starts_with(b"\x93NUMPY"),
+        FeaturesFormat::Wav => |head| head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WAVE"),
+    }
 }
 
 fn chosen(args: &Args) -> Result<Model> {

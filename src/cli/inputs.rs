@@ -94,18 +94,17 @@ pub fn in_order<T: Send>(
     })
 }
 
-/// The result must not replace what it is made from.
 /// The first bytes of a file, as many as tell what it is.
 pub fn head_of(path: &Path) -> Result<Vec<u8>> {
     File::open(path).and_then(|file| first_bytes(file, 4096)).map_err(|error| Error::io(&error, path))
 }
 
-/// Files that are not text are replaced by their own kind alone, which their first bytes tell.
+/// Files that are not text are replaced by their own kind alone, which `is_own` tells by their first bytes.
 ///
 /// # Errors
 /// [`ErrorKind::Path`] where another is there.
-pub fn check_replaced(path: &Path, magic: &[u8]) -> Result<()> {
-    if !path.is_file() || head_of(path).is_ok_and(|head| head.is_empty() || head.starts_with(magic)) {
+pub fn check_replaced(path: &Path, is_own: fn(&[u8]) -> bool) -> Result<()> {
+    if !path.is_file() || head_of(path).is_ok_and(|head| head.is_empty() || is_own(&head)) {
         return Ok(());
     }
     let message = "exists and is of another kind; it is not replaced: name another";
@@ -124,12 +123,17 @@ pub fn say_odd_ending(out: &Path, written: &str) {
 
 /// Where a link leads: what stands beside an output, and keeps two programs from writing it, is of the file, not of its names.
 pub fn behind_link(output: PathBuf) -> PathBuf {
-    match output.is_symlink() {
-        true => output.canonicalize().unwrap_or(output),
-        false => output,
+    const MOST_LINKS: usize = 40;
+    let mut file = output;
+    for _ in 0..MOST_LINKS {
+        // It may lead to what is not there yet.
+        let Ok(target) = file.read_link() else { break };
+        file = file.parent().unwrap_or(Path::new("")).join(target);
     }
+    file
 }
 
+/// The result must not replace what it is made from.
 pub fn refuse_overwriting<'a>(out: Option<&Path>, sources: impl Iterator<Item = &'a Path>) -> Result<()> {
     let Some(out) = out else { return Ok(()) };
     let Ok(target) = out.canonicalize() else { return Ok(()) };

@@ -44,7 +44,7 @@ use crate::files::check_utf8;
 use crate::guard::guard;
 use crate::media::limits::MAX_WALK_DEPTH;
 use crate::media::video::is_directory_of_images;
-use crate::media::walk::walk;
+use crate::media::walk::{WalkOptions, walk_into};
 use crate::output::{Destination, harmless};
 use crate::{Error, ErrorKind, Result};
 
@@ -209,6 +209,17 @@ pub(crate) fn stop_on_ctrl_c(message: &'static str) -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// Whether there is anything in a directory that is an input: the first one is enough.
+fn holds_inputs(directory: &Path) -> bool {
+    let mut holds = false;
+    let mut take = |_| {
+        holds = true;
+        Err(Error::new(ErrorKind::Interrupted, "there is one"))
+    };
+    let _ = walk_into(directory, &WalkOptions { by_ending: true, takes: &|_, _| true }, &mut take);
+    holds
+}
+
 /// A length of time in seconds: `2`, `2s`, `500ms`.
 pub(crate) fn seconds(text: &str) -> std::result::Result<f64, String> {
     let (number, scale) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
@@ -237,7 +248,7 @@ fn check_input(path: &Path) -> Result<()> {
         let listed =
             std::fs::read_dir(path).and_then(|mut entries| entries.try_for_each(|entry| entry.map(drop)));
         listed.map_err(|error| Error::io(&error, path))?;
-        let message = match walk(path).is_ok_and(|found| !found.files.is_empty()) {
+        let message = match holds_inputs(path) {
             true => format!(
                 "is a directory of other inputs: name one of them (directories are gone through to a depth of {MAX_WALK_DEPTH})"
             ),

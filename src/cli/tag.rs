@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::drawing::Drawing;
+use super::features::beginning;
 use super::inputs::{Inputs, check_replaced, in_order, refuse_overwriting, say_odd_ending};
 use super::media_args::MediaArgs;
 use super::model_choice::Models;
@@ -16,10 +17,10 @@ use super::work::WindowArgs;
 use super::{Jobs, exit_code, one_input, report, say, seconds, written};
 use crate::decide::Rule;
 use crate::files::AtomicFile;
-use crate::media::{AudioOptions, AudioStream, Media, MediaOptions, NPY_MAGIC, RawEncoding, RawFormat};
+use crate::media::{AudioOptions, AudioStream, Media, MediaOptions, RawEncoding, RawFormat};
 use crate::model::Task;
 use crate::output::events::{EventFile, EventFormat};
-use crate::output::features::PNG_MAGIC;
+use crate::output::features::FeaturesFormat;
 use crate::output::record::{FrameLabels, FrameTimes, Frames, ModelInfo};
 use crate::output::{Destination, JsonWriter, JsonlWriter, NpyWriter, TagRecord, TextWriter};
 use crate::pipeline::{LiveTagger, TagOptions, Tagged, Tagger, Watched};
@@ -168,9 +169,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     for written in [out, args.frames_out.as_deref(), args.preview.as_deref()] {
         refuse_overwriting(written, inputs.files.iter().map(PathBuf::as_path).chain(model_file))?;
     }
-    for (path, magic) in [(&args.frames_out, NPY_MAGIC), (&args.preview, PNG_MAGIC)] {
+    for (path, format) in [(&args.frames_out, FeaturesFormat::Npy), (&args.preview, FeaturesFormat::Png)] {
         if let Some(path) = path {
-            check_replaced(path, magic)?;
+            check_replaced(path, beginning(format))?;
             // What is wrong with its name is told before any work.
             drop(AtomicFile::create(path)?);
         }

@@ -36,7 +36,7 @@ const CONTAINERS: &str = "3dostr,4xm,aa,aac,aax,ac3,ace,acm,act,ads,adx,aea,afc,
      psxstr,pva,pvf,qcp,qoa,r3d,redspark,rka,rl2,rm,roq,rpl,rsd,rso,s337m,scd,sdns,sdr2,sds,sdx,ser,sga,shn,siff,\
      simbiosis_imx,smjpeg,smk,smush,sol,sox,spdif,svag,svs,swf,tak,thp,tiertexseq,tmv,truehd,tta,txd,ty,usm,vag,\
      vc1,vc1test,vividas,vivo,vmd,voc,vpk,vqf,vvc,w64,wady,wav,wavarc,wc3movie,webm,wsaud,wsd,wsvqa,wtv,wv,wve,xa,\
-     xmd,xmv,xvag,xwma,yop,yuv4mpegpipe";
+     xmd,xmv,xvag,xwma,yop,yuv4mpegpipe,adp,alaw,aptx,aptx_hd,g722,g726,g726le,gsm,mpegtsraw,mulaw,sbc,sln";
 
 struct Programs {
     ffmpeg: PathBuf,

@@ -33,7 +33,6 @@ use video::{Video, VideoOptions};
 pub use kind::kind_of;
 pub(crate) use kind::known_kind_of;
 pub use mix::Mix;
-pub(crate) use npy::MAGIC as NPY_MAGIC;
 pub use reader::{AudioReader, StreamInfo};
 pub use resample::{StreamResampler, resample, resampled_len};
 pub(crate) use sniff::held_by;

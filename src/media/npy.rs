@@ -7,7 +7,7 @@ use super::limits::MAX_VECTOR_HEADER;
 use super::vectors::{Vectors, check_shape, cut_off, damaged, shape_of, unsupported};
 use crate::{Error, ErrorKind, Result};
 
-pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
+pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// How one number is stored.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,7 +5,6 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::limits::{MAX_ID3_TAGS, MAX_JUNK};
-use super::npy;
 use crate::Result;
 use crate::error::Error;
 
@@ -83,20 +82,19 @@ pub(super) fn sniff(file: &mut File) -> Result<(Container, u64)> {
     Ok((if is_text(&head) { Container::Text } else { Container::Unknown }, start))
 }
 
-/// What a file holds, for people, where its first bytes say that it is no text: a recording, a model, ...
+/// What a file holds, for people, where its first bytes are no text.
 pub(crate) fn held_by(path: &Path) -> Option<&'static str> {
     // A pipe would hang.
     let mut file = path.is_file().then(|| File::open(path).ok())??;
+    let head = read_head(&mut file, 0).ok()?;
+    // By all of it: a text may begin with any letters.
+    if as_text(&head).is_some_and(|text| !text.contains('\0')) {
+        return None;
+    }
     match sniff(&mut file).ok()?.0 {
-        Container::Text => None,
         Container::NoSound(what) => Some(what),
-        Container::Unknown => {
-            let head = read_head(&mut file, 0).ok()?;
-            // Of safetensors: the length of its JSON, and that.
-            let is_tensors = matches!(head.as_slice(), [_, _, _, _, 0, 0, 0, 0, b'{', ..]);
-            (is_tensors || head.starts_with(npy::MAGIC)).then_some("a model or an array")
-        }
-        _ => Some("a recording"),
+        Container::Text | Container::Unknown => Some("no text"),
+        _ => Some("a recording or a picture"),
     }
 }
 
@@ -212,16 +210,18 @@ const BITRATES: [[usize; 14]; 5] = [
     [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
 ];
 
+/// UTF-8, of which the window may cut the last character.
+fn as_text(head: &[u8]) -> Option<&str> {
+    match std::str::from_utf8(head) {
+        Ok(text) => Some(text),
+        Err(e) if e.error_len().is_none() => std::str::from_utf8(&head[..e.valid_up_to()]).ok(),
+        Err(_) => None,
+    }
+}
+
 /// UTF-8 without control characters: a text, a playlist, a program, but no media.
 fn is_text(head: &[u8]) -> bool {
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        // The window may cut the last character.
-        Err(e) if e.error_len().is_none() => {
-            std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or_default()
-        }
-        Err(_) => return false,
-    };
+    let text = as_text(head).unwrap_or_default();
     !text.is_empty() && text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\u{c}'))
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::record::{ErrorInfo, InputInfo, ModelInfo, Outcome};
 use crate::features::{FeatureKind, Normalize};
-use crate::media::{Media, NPY_MAGIC};
+use crate::media::Media;
 use crate::{Error, SCHEMA_VERSION};
 
 /// What `percept features` says of one input.
@@ -100,19 +100,7 @@ impl FeaturesFormat {
             _ => None,
         }
     }
-
-    /// What its files begin with.
-    pub(crate) fn magic(self) -> &'static [u8] {
-        match self {
-            Self::Png => PNG_MAGIC,
-            Self::Npy => NPY_MAGIC,
-            Self::Wav => b"RIFF",
-        }
-    }
 }
-
-/// What a PNG begins with.
-pub(crate) const PNG_MAGIC: &[u8] = b"\x89PNG";
 
 impl From<FeatureKind> for Contents {
     fn from(kind: FeatureKind) -> Self {

@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use destination::Destination;
+#[cfg(feature = "cli")]
 pub(crate) use destination::check_replaceable;
 pub use harmless::{Harmless, harmless};
 pub use json::JsonWriter;

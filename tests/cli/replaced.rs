@@ -10,10 +10,12 @@ fn what_is_plainly_no_result_is_not_replaced_by_one() {
     std::fs::copy(place.path("tone.wav"), place.path("other.wav")).unwrap();
     place.write("labels.csv", "path,onset,offset,label\ntone.wav,0.1,0.5,a\n");
     place.write("page.html", "<html><title>mine</title></html>");
+    image::RgbImage::new(8, 8).save(place.path("photo.bmp")).unwrap();
     place.write("results.jsonl", "");
     for (command, kept) in [
         ("classify -m tiny.safetensors tone.wav -o other.wav", "other.wav"),
         ("classify -m tiny.safetensors tone.wav -o tagger.safetensors", "tagger.safetensors"),
+        ("classify -m tiny.safetensors tone.wav -o photo.bmp", "photo.bmp"),
         ("tag -m tagger.safetensors tone.wav -o other.wav", "other.wav"),
         ("tag -m tagger.safetensors tone.wav --frames-out other.wav", "other.wav"),
         ("tag -m tagger.safetensors tone.wav --preview other.wav", "other.wav"),
@@ -39,6 +41,9 @@ fn a_result_replaces_one_and_a_dash_is_standard_output() {
     place.write("result.json", "{}");
     assert_eq!(place.classify(&["tone.wav", "-o", "result.json"]).code(), 0);
     assert!(std::fs::read_to_string(place.path("result.json")).unwrap().contains("predictions"));
+    // Some recordings begin so.
+    place.write("table.txt", "MAC 1.wav zero");
+    assert_eq!(place.classify(&["tone.wav", "--format", "text", "-o", "table.txt"]).code(), 0);
     let run = place.classify(&["tone.wav", "-o", "-"]);
     assert_eq!((run.code(), run.json()["status"].as_str()), (0, Some("ok")));
     assert!(!place.path("-").exists());
@@ -55,6 +60,9 @@ fn an_output_is_known_behind_its_links() {
     let batch = |out: &str| place.run(&["batch", "-m", "tiny.safetensors", "tone.wav", "-o", out]);
     assert_eq!(batch("real.jsonl").code(), 0);
     std::os::unix::fs::symlink("real.jsonl", place.path("link.jsonl")).unwrap();
+    std::os::unix::fs::symlink("new.jsonl", place.path("dangling.jsonl")).unwrap();
+    assert_eq!(batch("dangling.jsonl").code(), 0);
+    assert!(place.path("dangling.jsonl").is_symlink() && place.path("new.jsonl.journal").exists());
     batch("link.jsonl").assert_fatal(&["real.jsonl", "exists"]);
     let run = place.run(&["batch", "-m", "tiny.safetensors", "tone.wav", "-o", "link.jsonl", "--force"]);
     assert_eq!(run.code(), 0, "{}", run.stderr());
@@ -113,6 +121,21 @@ fn what_is_cut_off_a_watched_output_is_done_again() {
     std::fs::remove_file(place.path("out.jsonl")).unwrap();
     assert!(watch().contains("was taken away"));
     assert_eq!(std::fs::read(place.path("out.jsonl")).unwrap(), b"");
+    // A new file, which the journal does not know yet, as where it was killed: nothing that was done is done again.
+    std::fs::copy(place.path("tone.wav"), place.path("in/4.wav")).unwrap();
+    let other = place.run(&["batch", "-m", "tiny.safetensors", "in/4.wav", "-o", "other.jsonl"]);
+    assert_eq!(other.code(), 0, "{}", other.stderr());
+    let row = std::fs::read(place.path("other.jsonl")).unwrap();
+    place.write("out.jsonl", &row);
+    assert!(watch().contains("was taken away"));
+    assert!(std::fs::read(place.path("out.jsonl")).unwrap() == row);
+    // Behind another file's rows, what is cut off is done again, and no more.
+    std::fs::copy(place.path("tone.wav"), place.path("in/5.wav")).unwrap();
+    watch();
+    let two = std::fs::read(place.path("out.jsonl")).unwrap();
+    place.write("out.jsonl", &two[..two.len() - 1]);
+    assert!(watch().contains("done again (1)"));
+    assert!(std::fs::read(place.path("out.jsonl")).unwrap() == two);
 }
 
 #[test]
@@ -126,4 +149,5 @@ fn a_file_of_events_that_has_no_name_is_no_success() {
     let run = place.run(&args);
     assert_eq!(run.code(), 1, "{}", run.stderr());
     assert!(run.stderr().contains("no file of events"), "{}", run.stderr());
+    assert_eq!(place.run(&[&args[..], &["--resume"]].concat()).code(), 1);
 }

@@ -82,10 +82,11 @@ pub fn psds(
     if labels.is_empty() {
         return wrong("no event is true, so none can be found".to_string());
     }
+    let recordings = operating_points.iter().map(BTreeMap::len).fold(reference.len(), usize::max);
     // What is kept of each label in each recording, and beside each other label.
-    let kept = labels.len().saturating_mul(labels.len().saturating_add(reference.len()));
+    let kept = labels.len().saturating_mul(labels.len().saturating_add(recordings));
     if kept > MAX_PSDS_CELLS {
-        let (labels, recordings) = (labels.len(), reference.len());
+        let labels = labels.len();
         let message = format!(
             "{labels} labels in {recordings} recordings are too many for PSDS; leave --durations away"
         );
