@@ -86,7 +86,7 @@ impl Psds {
 }
 
 /// Most pairs of a true and a found event, of all recordings together: sequences of labels are compared pair by pair.
-pub const MAX_PAIRS: usize = 10_000_000_000;
+pub const MAX_PAIRS: u64 = 10_000_000_000;
 
 /// Compares two event lists: segments of 1 s, onsets within `collar` seconds, offsets within that or 20% of the length.
 ///
@@ -122,9 +122,10 @@ fn sequence_scores(reference: &EventLists, estimated: &EventLists) -> Result<Opt
     let both =
         super::pairs(reference, estimated).map(|(truth, found)| Some((sequence(truth)?, sequence(found)?)));
     let Some(both) = both.collect::<Option<Vec<_>>>() else { return Ok(None) };
-    let pairs = both
+    let pairs: u64 = both
         .iter()
-        .fold(0usize, |pairs, (truth, found)| pairs.saturating_add(truth.len().saturating_mul(found.len())));
+        .map(|(truth, found)| truth.len() as u64 * found.len() as u64)
+        .fold(0, u64::saturating_add);
     if pairs > MAX_PAIRS {
         let message = format!(
             "the lists have {pairs} pairs of a true and a found event of one recording; at most {MAX_PAIRS} are compared: cut \
